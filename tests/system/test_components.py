@@ -1,0 +1,23 @@
+import subprocess
+
+import pytest
+
+import make
+from tests.support import components
+
+SAYS_WHO_IT_IS = {
+    "docker-registry": ("--version", "distribution"),
+    "skopeo": ("--version", "skopeo version"),
+    "distribution": ("--version", "distribution"),
+    "olareg": ("version", f"v{make.peer_table()['olareg']['version']}"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.system(name)) for name in components.names()]
+)
+def test_every_component_starts_and_is_what_the_table_says(name: str) -> None:
+    argument, expected = SAYS_WHO_IT_IS[name]
+    command = [str(components.locate(name)), argument]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert expected in answer.stdout + answer.stderr
