@@ -1,0 +1,143 @@
+"""Every exception of imgverify; the tree is this docstring.
+
+::
+
+    ImgverifyError              could not decide, or was misused
+    ├─ InputError               exit 2: the caller's words are wrong
+    │  └─ InvalidReference
+    ├─ SourceError              exit 3: a registry did not give what was asked for
+    │  ├─ Unreachable           no usable answer: DNS, connection, TLS, time limit, 5xx
+    │  ├─ Unauthorized          401 or 403
+    │  ├─ NotFound              404 (a fact that the decision uses, not a failure in itself)
+    │  ├─ RateLimited           429; carries `retry_after`
+    │  └─ AllSourcesFailed      one cause per source
+    ├─ ContentError             the bytes are wrong; becomes a finding
+    │  ├─ DigestMismatch
+    │  ├─ LimitExceeded
+    │  └─ Malformed
+    ├─ StoreError               exit 4: verified, but not stored
+    └─ Interrupted              exit 130
+
+A bad image is not an exception but a `Verdict`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Side(enum.StrEnum):
+    """Whose answer an error or a finding is about."""
+
+    UPSTREAM = "upstream"
+    MIRROR = "mirror"
+    LOCAL = "local"
+
+
+class ImgverifyError(Exception):
+    """What happened, on which side, and what to do about it.
+
+    `message` and `hint` may hold text that a server sent: escape both before they are shown.
+    """
+
+    def __init__(self, message: str, *, side: Side = Side.LOCAL, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.side = side
+        self.hint = hint
+
+
+class InputError(ImgverifyError):
+    """A command line, policy or lock file that cannot be acted on."""
+
+
+class InvalidReference(InputError):
+    """Text that is not an image reference."""
+
+
+class SourceError(ImgverifyError):
+    """A source could not be asked, or did not answer as the protocol says."""
+
+
+class Unreachable(SourceError):
+    """No usable answer: name lookup, connection, TLS, time limit or a server error.
+
+    `transient` says that the same request may succeed a moment later; `status` is the HTTP
+    status where there was an answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        side: Side = Side.LOCAL,
+        hint: str = "",
+        transient: bool = False,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, side=side, hint=hint)
+        self.transient = transient
+        self.status = status
+
+
+class Unauthorized(SourceError):
+    """The registry wants other credentials (401), or forbids the request (403)."""
+
+
+class NotFound(SourceError):
+    """The registry answered 404."""
+
+
+class RateLimited(SourceError):
+    """The registry answered 429; `retry_after` is its wish in seconds, if it said one."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        side: Side = Side.LOCAL,
+        hint: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, side=side, hint=hint)
+        self.retry_after = retry_after
+        self.transient = True
+
+
+class AllSourcesFailed(SourceError):
+    """Every source of one piece of content failed; `causes` has one error for each, in order."""
+
+    def __init__(
+        self,
+        message: str,
+        causes: tuple[ImgverifyError, ...],
+        *,
+        side: Side = Side.LOCAL,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, side=side, hint=hint)
+        self.causes = causes
+
+
+class ContentError(ImgverifyError):
+    """Bytes arrived, and they are not what they have to be."""
+
+
+class DigestMismatch(ContentError):
+    """The bytes do not hash to the digest they were asked for, or have another size."""
+
+
+class LimitExceeded(ContentError):
+    """A bound of `imgverify.oci.limits` was reached."""
+
+
+class Malformed(ContentError):
+    """The bytes do not follow their specification."""
+
+
+class StoreError(ImgverifyError):
+    """Verified content could not be written or handed over."""
+
+
+class Interrupted(ImgverifyError):
+    """The user, or a failure in another thread, asked for the work to stop."""

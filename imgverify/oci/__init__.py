@@ -1,0 +1,1 @@
+"""What images are made of, in the words of the OCI specifications; standard library only."""

@@ -1,0 +1,70 @@
+"""Every bound on remote input, in one place.
+
+Sizes are bytes, times are seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# Documents. Registries themselves refuse manifests over 4 MiB.
+MANIFEST_SIZE: Final = 4 * MIB
+CONFIG_SIZE: Final = 8 * MIB
+TOKEN_SIZE: Final = 64 * KIB
+TAG_PAGE_SIZE: Final = 4 * MIB
+ERROR_BODY_SIZE: Final = 16 * KIB
+CREDENTIALS_FILE_SIZE: Final = 1 * MIB
+HELPER_OUTPUT_SIZE: Final = 64 * KIB
+LAYOUT_INDEX_SIZE: Final = 4 * MIB
+
+# JSON.
+JSON_DEPTH: Final = 32
+JSON_INTEGER_DIGITS: Final = 19
+INT64_MAX: Final = 2**63 - 1
+
+# Shapes.
+INDEX_ENTRIES: Final = 1000
+INDEX_CHILDREN: Final = 256
+INDEX_DEPTH: Final = 2
+LAYERS: Final = 512
+REFERENCE_LENGTH: Final = 1024
+REPOSITORY_LENGTH: Final = 255
+HOST_LENGTH: Final = 253
+TAG_LENGTH: Final = 128
+MEDIA_TYPE_LENGTH: Final = 255
+DISPLAY_LENGTH: Final = 512
+
+# HTTP.
+URL_LENGTH: Final = 8 * KIB
+CHALLENGE_LENGTH: Final = 8 * KIB
+REDIRECTS: Final = 5
+RETRIES: Final = 3
+SOURCE_FAILURES: Final = 3
+REFERRER_PAGES: Final = 8
+REFERRERS: Final = 100
+TAG_PAGES: Final = 50
+TAGS: Final = 50_000
+RETRY_AFTER: Final = 60.0
+REQUEST_TIMEOUT: Final = 30.0
+CONNECT_TIMEOUT: Final = 15.0
+STALL_TIMEOUT: Final = 30.0
+HELPER_TIMEOUT: Final = 20.0
+# A blob's deadline is REQUEST_TIMEOUT + size / BLOB_MIN_RATE: slow is allowed, endless is not.
+BLOB_MIN_RATE: Final = 16 * KIB
+CHUNK: Final = 256 * KIB
+TOKEN_LIFETIME: Final = 60.0
+TOKEN_LIFETIME_MAX: Final = 3600.0
+
+# Comparing.
+TAG_MOVES: Final = 3
+
+
+# Reading layers: ratio counts once EXPANSION_FREE bytes have come out.
+EXPANSION_RATIO: Final = 200
+EXPANSION_FREE: Final = 10 * MIB
+EXPANDED_SIZE: Final = 64 * GIB
+BLOB_SIZE: Final = 128 * GIB
