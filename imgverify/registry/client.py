@@ -1,0 +1,303 @@
+"""One repository of one registry, as one side of a comparison (OCI distribution-spec v1.1)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote
+
+import httpx
+
+from imgverify.errors import (
+    ContentError,
+    LimitExceeded,
+    Malformed,
+    NotFound,
+    SourceError,
+    Unreachable,
+)
+from imgverify.oci import limits
+from imgverify.oci.config import parse_config
+from imgverify.oci.digest import Content, Digest
+from imgverify.oci.manifest import Index, parse_manifest
+from imgverify.oci.mediatype import ACCEPT_MANIFEST, MediaType
+from imgverify.oci.stream import verified
+from imgverify.registry.listing import Referrers, list_referrers, list_tags, merge_referrers
+from imgverify.registry.session import Answer, Call, NetworkSettings, Session, read_body
+from imgverify.registry.urls import api_url, registry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from imgverify.errors import Side
+    from imgverify.oci.config import ImageConfig
+    from imgverify.oci.descriptor import Descriptor
+    from imgverify.oci.manifest import Manifest
+    from imgverify.oci.reference import Reference, Repository
+    from imgverify.registry.credentials import CredentialStore
+    from imgverify.registry.deadline import Deadline
+
+_PARTIAL: Final = 206
+#: What registries answer to a HEAD that they do not support.
+_NO_HEAD: Final = frozenset({400, 405, 501})
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A manifest as a registry served it.
+
+    `claimed` is its Docker-Content-Digest header where there was a readable one: said by the
+    server, checked by nobody, and never used but to be held against `manifest.digest`.
+    `served_by` are the hosts asked, in order, redirects included.
+    """
+
+    manifest: Manifest | Index
+    served_by: tuple[str, ...]
+    claimed: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a registry says a tag names, by the header of a HEAD answer or by its hashed bytes."""
+
+    digest: Digest
+    served_by: tuple[str, ...]
+    served: Served | None = None
+
+
+class Network:
+    """The way to every repository, with one deadline for all that is done; a context manager."""
+
+    def __init__(
+        self, settings: NetworkSettings, credentials: CredentialStore, deadline: Deadline
+    ) -> None:
+        self.settings = settings
+        self.deadline = deadline
+        self._session = Session(settings, credentials)
+
+    def at(self, repository: Repository, side: Side) -> RemoteRepository:
+        """Return a repository as one side of a comparison."""
+        return RemoteRepository(self._session, repository, side, self.deadline)
+
+    def __enter__(self) -> Self:
+        """Return the network itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Call off what still runs, and close every idle connection."""
+        if kind is not None:
+            self.deadline.cancelled.set()
+        self._session.close()
+
+
+class RemoteRepository:
+    """Reads one repository; every error says the side that this repository is.
+
+    Safe to share between threads.
+    """
+
+    def __init__(
+        self, session: Session, repository: Repository, side: Side, deadline: Deadline
+    ) -> None:
+        self.repository = repository
+        self.side = side
+        self._session = session
+        self._deadline = deadline
+
+    def resolve(self, reference: Reference) -> Named:
+        """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.
+
+        On Docker Hub a HEAD is not counted as a pull.  Only an upstream's word about its own
+        tags is worth asking for; a mirror's counts for nothing.
+        """
+        with self._at_side():
+            try:
+                with self._manifest_call("HEAD", _name(reference)) as answer:
+                    claimed = _claimed_digest(answer.response)
+                    served_by = answer.served_by
+            except Unreachable as error:
+                if error.status not in _NO_HEAD:
+                    raise
+                claimed, served_by = None, ()
+        if claimed is not None and reference.digest in (None, claimed):
+            return Named(claimed, served_by)
+        served = self.manifest(reference)
+        return Named(served.manifest.digest, served.served_by, served)
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Tell whether the registry says that it serves a manifest by this digest."""
+        with self._at_side():
+            try:
+                with self._manifest_call("HEAD", str(digest)) as answer:
+                    return _claimed_digest(answer.response) in (None, digest)
+            except NotFound:
+                return False
+            except Unreachable as error:
+                if error.status not in _NO_HEAD:
+                    raise
+            try:
+                self._fetch_manifest(str(digest), digest, None)
+            except NotFound:
+                return False
+            return True
+
+    def manifest(self, reference: Reference, expected: MediaType | None = None) -> Served:
+        """Fetch a manifest; with a digest in `reference` the bytes have to hash to it.
+
+        `expected` is the media type that a parent index gave.
+        Raises `DigestMismatch`, `Malformed` or a `SourceError`.
+        """
+        with self._at_side():
+            return self._fetch_manifest(_name(reference), reference.digest, expected)
+
+    def document(self, want: Descriptor, most: int) -> Content:
+        """Fetch a small blob (a config) whole; `most` bounds its size in bytes."""
+        if want.size > most:
+            msg = f"{want.digest} says to have {want.size} bytes; {most} are the most"
+            raise LimitExceeded(msg, side=self.side)
+        with self.blob(want) as (chunks, _), self._at_side():
+            copies = (bytes(chunk) for chunk in chunks)
+            return Content(b"".join(verified(copies, want)), want.digest)
+
+    def config(self, manifest: Manifest) -> ImageConfig:
+        """Fetch and read an image's config; raises what `document` raises, and `Malformed`."""
+        content = self.document(manifest.config, limits.CONFIG_SIZE)
+        with self._at_side():
+            return parse_config(content, layers=len(manifest.layers))
+
+    @contextmanager
+    def blob(self, want: Descriptor, offset: int = 0) -> Iterator[tuple[Iterator[bytes], int]]:
+        """Open a blob from `offset`; gives its chunks and the offset that they really start at.
+
+        The chunks are not verified, and each is valid only until the next is asked for.
+        A registry that does not know ranges starts at 0 again.
+        """
+        deadline = self._deadline.within(
+            limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE
+        )
+        headers = {"Accept": "*/*"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-{want.size - 1}"
+        with self._at_side(), self._call("GET", f"/blobs/{want.digest}", headers, deadline) as got:
+            start = _start(got.response, offset, want.size)
+            yield _chunks(got.response), start
+
+    def tags(self) -> tuple[str, ...]:
+        """List the repository's tags, all pages of it.
+
+        Raises `LimitExceeded` beyond `limits.TAG_PAGES` pages or `limits.TAGS` tags.
+        """
+        with self._at_side():
+            return list_tags(self._open_page, f"{self._base}/tags/list")
+
+    def referrers(self, digest: Digest, artifact_type: MediaType | None = None) -> Referrers:
+        """List what names `digest` as its subject, by referrers API and fallback tag together.
+
+        Both are read: a registry that gained the API may not list what was pushed before.
+        Raises `LimitExceeded` beyond `limits.REFERRERS`, and a `SourceError` where a lookup
+        failed, which is not the same as finding nothing.
+        """
+        tag = f"{digest.algorithm.value[:32]}-{digest.encoded[:64]}"
+        with self._at_side():
+            api = list_referrers(self._open_page, f"{self._base}/referrers/{digest}")
+            try:
+                index = self._fetch_manifest(tag, None, None).manifest
+            except NotFound:
+                index = None
+            more = index.manifests if isinstance(index, Index) else ()
+            return merge_referrers(digest, api, more, artifact_type)
+
+    def _open_page(self, target: str | httpx.URL, accept: str) -> Answer:
+        """Open one page of a listing, by path or by the URL of a checked Link header."""
+        url = target if isinstance(target, httpx.URL) else self._url(target)
+        return self._session.send(
+            Call(
+                "GET",
+                url,
+                self.repository.registry,
+                self._scope,
+                self._deadline.within(limits.REQUEST_TIMEOUT),
+                {"Accept": accept},
+            )
+        )
+
+    def _fetch_manifest(
+        self, name: str, digest: Digest | None, expected: MediaType | None
+    ) -> Served:
+        with self._manifest_call("GET", name) as answer:
+            data = read_body(answer.response, limits.MANIFEST_SIZE)
+            content = Content.of(data) if digest is None else Content(data, digest)
+            content_type = MediaType.from_header(answer.response.headers.get("Content-Type", ""))
+            manifest = parse_manifest(content, content_type=content_type, expected=expected)
+            return Served(manifest, answer.served_by, _claimed_digest(answer.response))
+
+    def _manifest_call(self, method: str, name: str) -> Answer:
+        deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
+        headers = {"Accept": ACCEPT_MANIFEST}
+        return self._call(method, f"/manifests/{quote(name, safe=':')}", headers, deadline)
+
+    def _call(
+        self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline
+    ) -> Answer:
+        url = self._url(f"{self._base}{path}")
+        registry = self.repository.registry
+        return self._session.send(Call(method, url, registry, self._scope, deadline, headers))
+
+    def _url(self, path: str) -> httpx.URL:
+        insecure = self._session.settings.insecure_http
+        return api_url(self.repository.registry, path, insecure_http=insecure)
+
+    @property
+    def _base(self) -> str:
+        return f"/v2/{self.repository.path}"
+
+    @property
+    def _scope(self) -> str:
+        return f"repository:{self.repository.path}:pull"
+
+    @contextmanager
+    def _at_side(self) -> Iterator[None]:
+        try:
+            yield
+        except (SourceError, ContentError) as error:
+            error.side = self.side
+            raise
+
+
+def _name(reference: Reference) -> str:
+    """Return what a manifest is asked for by; a digest is preferred to a tag."""
+    return str(reference.digest or reference.tag)
+
+
+def _claimed_digest(response: httpx.Response) -> Digest | None:
+    try:
+        return Digest.parse(response.headers.get("Docker-Content-Digest"))
+    except Malformed:
+        return None
+
+
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    host = registry_of(response.request.url)
+    try:
+        yield from response.iter_raw()
+    except httpx.TransportError as error:
+        msg = f"{host}: {error}"
+        raise Unreachable(msg, transient=True) from error
+
+
+def _start(response: httpx.Response, offset: int, size: int) -> int:
+    if response.status_code != _PARTIAL:
+        return 0
+    wanted = f"bytes {offset}-{size - 1}/"
+    said = response.headers.get("Content-Range", "")
+    if not said.startswith(wanted) or said[len(wanted) :] not in (str(size), "*"):
+        msg = f"asked for bytes from {offset}, answered with the range {said!r}"
+        raise Malformed(msg)
+    return offset
