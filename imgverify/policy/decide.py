@@ -1,0 +1,122 @@
+"""From facts and a policy to a verdict.  No I/O, no clock: everything is in the arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imgverify.verdict import (
+    Decision,
+    Finding,
+    Grade,
+    Level,
+    MirrorResult,
+    PlatformState,
+    Rule,
+    UpstreamResult,
+    Verdict,
+)
+from imgverify.errors import Side
+
+if TYPE_CHECKING:
+    from imgverify.oci.platform import Platform
+    from imgverify.policy.model import Policy
+
+Wanted = tuple["Platform", ...]
+
+
+def decide(
+    policy: Policy,
+    requested: str,
+    upstream: UpstreamResult,
+    mirrors: tuple[MirrorResult, ...],
+    findings: tuple[Finding, ...] = (),
+) -> Verdict:
+    """Decide whether what the mirrors give may be used.
+
+    Every mirror has to be allowed.  Nothing to hold the image against is inconclusive.
+    """
+    judged = tuple(judge_mirror(policy, each) for each in mirrors)
+    decisions = {each.decision for each in judged}
+    decision = Decision.INCONCLUSIVE
+    if Decision.DENY in decisions or (_has_error(findings) and decisions):
+        decision = Decision.DENY
+    if upstream.digest is None:
+        decision = Decision.INCONCLUSIVE
+    elif decisions == {Decision.ALLOW} and not _has_error(findings):
+        decision = Decision.ALLOW
+    return _verdict(decision, requested, upstream, judged, findings)
+
+
+def decide_pull(
+    policy: Policy,
+    requested: str,
+    upstream: UpstreamResult,
+    mirrors: tuple[MirrorResult, ...],
+    findings: tuple[Finding, ...] = (),
+) -> Verdict:
+    """Decide whether upstream's image may be fetched, by digest, with the mirrors as sources.
+
+    What is delivered is upstream's image whatever a mirror's tag names, so a mirror that is
+    behind, or down, stops nothing.  One that serves what upstream never published does.
+    """
+    judged = tuple(judge_mirror(policy, each) for each in mirrors)
+    decision = Decision.ALLOW
+    if upstream.digest is None:
+        decision = Decision.INCONCLUSIVE
+    elif _has_error(findings) or any(each.grade is Grade.DIVERGED for each in judged):
+        decision = Decision.DENY
+    return _verdict(decision, requested, upstream, judged, findings)
+
+
+def judge_mirror(policy: Policy, mirror: MirrorResult) -> MirrorResult:
+    """Decide one mirror by its grade, its findings and the policy."""
+    if mirror.grade is Grade.INCONCLUSIVE:
+        return replace(mirror, decision=Decision.INCONCLUSIVE)
+    unproven = mirror.grade is Grade.REPACKAGED and not mirror.explanation.proven
+    accepted = mirror.grade in policy.accept and not unproven
+    if accepted and not _has_error(mirror.findings):
+        return replace(mirror, decision=Decision.ALLOW)
+    return replace(mirror, decision=Decision.DENY)
+
+
+def absent_platforms(mirror: MirrorResult, wanted: Wanted) -> tuple[Finding, ...]:
+    """Say which of the wanted platforms the mirror lacks; none named means all of upstream's."""
+    absent = [
+        each.platform
+        for each in mirror.explanation.platforms
+        if each.state is PlatformState.ABSENT and _is_wanted(each.platform, wanted)
+    ]
+    return tuple(
+        Finding(
+            Rule.PLATFORM_ABSENT,
+            Level.ERROR,
+            f"the mirror lacks {each or 'an image without a platform'}",
+            Side.MIRROR,
+            "name the platforms you need with --platform, or take the image from another mirror",
+        )
+        for each in absent
+    )
+
+
+def _is_wanted(platform: Platform | None, wanted: Wanted) -> bool:
+    if not wanted:
+        return True
+    return platform is not None and any(platform.satisfies(each) for each in wanted)
+
+
+def _verdict(
+    decision: Decision,
+    requested: str,
+    upstream: UpstreamResult,
+    mirrors: tuple[MirrorResult, ...],
+    findings: tuple[Finding, ...],
+) -> Verdict:
+    pinned = None
+    if decision is Decision.ALLOW and upstream.digest is not None:
+        pinned = upstream.reference.pinned(upstream.digest)
+    return Verdict(requested, upstream, mirrors, findings, decision, pinned)
+
+
+def _has_error(findings: tuple[Finding, ...]) -> bool:
+    return any(each.level is Level.ERROR for each in findings)
