@@ -1,0 +1,318 @@
+"""One mirror's answer, graded: reads what the comparison needs, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imgverify.compare.image import Image, Knowledge, compare
+from imgverify.errors import ContentError, DigestMismatch, NotFound, Side, SourceError
+from imgverify.oci.manifest import Index, Manifest
+from imgverify.policy.decide import absent_platforms
+from imgverify.verdict import (
+    Coverage,
+    Explanation,
+    Finding,
+    Grade,
+    LayerState,
+    Level,
+    MirrorResult,
+    PlatformChange,
+    PlatformState,
+    Rule,
+)
+from imgverify.verify.deep import DeepReading, read_layers
+from imgverify.verify.parallel import all_or_raise
+from imgverify.verify.read import Reading, read_children, read_configs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from imgverify.oci.descriptor import Descriptor
+    from imgverify.oci.digest import Digest
+    from imgverify.oci.reference import Reference
+    from imgverify.oci.platform import Platform
+    from imgverify.registry.client import RemoteRepository, Served
+    from imgverify.verdict import Comparison
+    from imgverify.verify.parallel import Outcome
+    from imgverify.verify.question import Question
+    from imgverify.verify.resolve import Moment
+
+_READABLE = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that one mirror is judged with; `upstream` is asked as little as can be.
+
+    `thorough` also asks the mirror for the images in an index that is upstream's own.
+    """
+
+    question: Question
+    upstream: RemoteRepository
+    mirror: RemoteRepository
+    moment: Moment
+    now: datetime
+    thorough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    comparison: Comparison
+    upstream: Image
+    mirror: Reading
+
+
+def grade_mirror(case: Case, reference: Reference, served: Outcome[Served]) -> MirrorResult:
+    """Grade what a mirror answered when it was asked for `reference`."""
+    if isinstance(served, (SourceError, ContentError)):
+        return failed_mirror(reference, served)
+    try:
+        result = _dependent(case, reference) or _grade(case, reference, served.manifest)
+    except (SourceError, ContentError) as error:
+        result = failed_mirror(reference, error)
+    return replace(
+        result,
+        digest=served.manifest.digest,
+        served_by=served.served_by,
+        findings=(*result.findings, *_header_findings(served)),
+    )
+
+
+def failed_mirror(reference: Reference, error: SourceError | ContentError) -> MirrorResult:
+    """Return the result for a mirror that could not be read to the end."""
+    if isinstance(error, NotFound) and error.side is Side.MIRROR:
+        return MirrorResult(reference, Grade.MISSING, Explanation("the mirror does not have it"))
+    rule = Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
+    grade, summary = Grade.INCONCLUSIVE, "could not be decided"
+    if isinstance(error, DigestMismatch) and error.side is Side.MIRROR:
+        rule, grade = Rule.DIGEST_MISMATCH, Grade.DIVERGED
+        summary = "the mirror serves other bytes than the digest it was asked for"
+    finding = Finding(rule, Level.ERROR, error.message, error.side, error.hint)
+    return MirrorResult(reference, grade, Explanation(summary), findings=(finding,))
+
+
+def _dependent(case: Case, reference: Reference) -> MirrorResult | None:
+    """Refuse to hold a mirror against an upstream that the mirror itself answered for."""
+    registry = reference.registry
+    if registry == case.question.upstream.registry:
+        return None
+    if str(registry.api) not in case.moment.served_by:
+        return None
+    message = f"{case.question.upstream.registry} sends its callers to {registry}, the mirror"
+    hint = "compare with an upstream that answers for itself"
+    finding = Finding(Rule.NOT_INDEPENDENT, Level.ERROR, message, Side.UPSTREAM, hint)
+    explanation = Explanation("upstream and mirror are not independent")
+    return MirrorResult(reference, Grade.INCONCLUSIVE, explanation, findings=(finding,))
+
+
+def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorResult:
+    if top.digest == case.moment.digest:
+        compared = _compare_identical(case, top)
+    else:
+        compared = _compare_differing(case, top)
+    comparison = compared.comparison
+    result = MirrorResult(
+        reference, comparison.grade, comparison.explanation, coverage=Coverage.MANIFESTS
+    )
+    if case.question.deep and comparison.grade in _READABLE:
+        result = _deepen(case, result, compared)
+    if result.grade in _READABLE:
+        wanted = case.question.platforms
+        findings = (*absent_platforms(result, wanted), *_unpublished(compared.upstream, wanted))
+        result = replace(result, findings=(*result.findings, *findings))
+    return result
+
+
+def _unpublished(upstream: Image, wanted: tuple[Platform, ...]) -> tuple[Finding, ...]:
+    """Say which of the wanted platforms upstream's image does not have at all."""
+    offered = [each.platform for each in upstream.entries if each.platform]
+    return tuple(
+        Finding(
+            Rule.PLATFORM_ABSENT,
+            Level.ERROR,
+            f"upstream publishes nothing for {want}",
+            Side.UPSTREAM,
+            f"it has {', '.join(map(str, offered)) or 'no platform that could be read'}",
+        )
+        for want in wanted
+        if not any(each.satisfies(want) for each in offered)
+    )
+
+
+def _compare_identical(case: Case, top: Manifest | Index) -> _Compared:
+    """The digests are equal; see which of the images in it the mirror really has."""
+    comparison = compare(Image(top), Image(top), Knowledge(), case.now)
+    reading = Reading(Image(top))
+    if case.thorough:
+        reading = read_children(case.mirror, top, _wanted(case, top))
+    if isinstance(top, Manifest) and case.question.platforms:
+        reading = read_configs(case.mirror, reading)
+    changes = tuple(
+        PlatformChange(each.platform, PlatformState.EQUAL, each.digest, each.digest)
+        for each in reading.image.entries
+    )
+    comparison = replace(comparison, explanation=replace(comparison.explanation, platforms=changes))
+    return _Compared(_without_absent(comparison, reading), reading.image, reading)
+
+
+def _without_absent(comparison: Comparison, reading: Reading) -> Comparison:
+    """Take account of images that an index lists and the mirror does not have."""
+    if not reading.absent:
+        return comparison
+    changes = tuple(
+        replace(each, state=PlatformState.ABSENT, mirror=None)
+        if each.mirror in reading.absent
+        else each
+        for each in comparison.explanation.platforms
+    )
+    summary = f"{comparison.explanation.summary}; {len(reading.absent)} listed images are not there"
+    explanation = replace(comparison.explanation, summary=summary, platforms=changes)
+    return replace(comparison, grade=Grade.SUBSET, explanation=explanation)
+
+
+def _wanted(case: Case, top: Manifest | Index) -> tuple[Descriptor, ...]:
+    if isinstance(top, Manifest):
+        return ()
+    wanted = case.question.platforms
+    return tuple(
+        each
+        for each in top.images
+        if not wanted
+        or each.platform is None
+        or any(each.platform.satisfies(want) for want in wanted)
+    )
+
+
+def _compare_differing(case: Case, top: Manifest | Index) -> _Compared:
+    upstream_top = _upstream_top(case)
+    first = compare(Image(upstream_top), Image(top), Knowledge(), case.now)
+    if first.grade in (Grade.SUBSET, Grade.REPACKAGED):
+        reading = read_children(case.mirror, top, _wanted(case, top))
+        return _Compared(_without_absent(first, reading), Image(upstream_top), reading)
+    common = _digests(upstream_top) & _digests(top)
+    sides = ((case.upstream, upstream_top), (case.mirror, top))
+    upstream, mirror = all_or_raise(
+        [partial(_read_side, repository, document, common) for repository, document in sides]
+    )
+    known = Knowledge(_authentic(case, [top.digest]))
+    comparison = compare(upstream.image, mirror.image, known, case.now)
+    if comparison.grade is Grade.DIVERGED and isinstance(top, Index):
+        known = Knowledge(_authentic(case, _digests(top) - common))
+        comparison = compare(upstream.image, mirror.image, known, case.now)
+    return _Compared(comparison, upstream.image, mirror)
+
+
+def _upstream_top(case: Case) -> Manifest | Index:
+    if case.moment.served is not None:
+        return case.moment.served.manifest
+    return case.upstream.manifest(case.question.upstream.pinned(case.moment.digest)).manifest
+
+
+def _read_side(
+    repository: RemoteRepository, top: Manifest | Index, common: frozenset[Digest]
+) -> Reading:
+    children = () if isinstance(top, Manifest) else top.images
+    differing = [each for each in children if each.digest not in common]
+    return read_configs(repository, read_children(repository, top, differing))
+
+
+def _digests(top: Manifest | Index) -> frozenset[Digest]:
+    if isinstance(top, Manifest):
+        return frozenset({top.digest})
+    return frozenset(each.digest for each in top.manifests)
+
+
+def _authentic(case: Case, digests: Iterable[Digest]) -> frozenset[Digest]:
+    """Ask upstream which of these digests it serves; HEAD only, where HEAD is answered."""
+    asked = tuple(digests)
+    served = all_or_raise([partial(case.upstream.has_manifest, each) for each in asked])
+    return frozenset(digest for digest, yes in zip(asked, served, strict=True) if yes)
+
+
+def _manifests(image: Image) -> tuple[Manifest, ...]:
+    own = (image.top,) if isinstance(image.top, Manifest) else ()
+    return (*own, *image.manifests.values())
+
+
+def _deepen(case: Case, result: MirrorResult, compared: _Compared) -> MirrorResult:
+    """Read every layer of the wanted images from the mirror, and let the grade follow."""
+    image = compared.mirror.image
+    manifests = _manifests(image)
+    deep = read_layers(case.mirror, manifests, _recompressed(result.explanation))
+    notes = tuple(map(_not_distributed, deep.foreign))
+    result = replace(result, coverage=Coverage.LAYERS, findings=(*result.findings, *notes))
+    if deep.wrong:
+        return _falsified(result, manifests, deep)
+    if deep.failed:
+        error = deep.failed[0]
+        finding = Finding(Rule.UNREACHABLE, Level.ERROR, error.message, error.side, error.hint)
+        return _regraded(result, Grade.INCONCLUSIVE, "not every layer could be read", (finding,))
+    if deep.absent:
+        names = ", ".join(str(each.digest) for each in deep.absent)
+        return _regraded(result, Grade.MISSING, f"the mirror lacks {names}", ())
+    if result.grade is Grade.REPACKAGED and deep.expanded:
+        known = Knowledge(expanded=deep.expanded)
+        proven = compare(compared.upstream, image, known, case.now)
+        return replace(result, explanation=proven.explanation)
+    return result
+
+
+def _recompressed(explanation: Explanation) -> frozenset[Digest]:
+    return frozenset(
+        layer.mirror.digest
+        for change in explanation.platforms
+        for layer in change.layers
+        if layer.state is LayerState.RECOMPRESSED and layer.mirror is not None
+    )
+
+
+def _not_distributed(layer: Descriptor) -> Finding:
+    message = f"layer {layer.digest} is not distributed by registries and was not read"
+    return Finding(Rule.LAYER_NOT_VERIFIABLE, Level.WARNING, message, Side.MIRROR)
+
+
+def _falsified(
+    result: MirrorResult, manifests: tuple[Manifest, ...], deep: DeepReading
+) -> MirrorResult:
+    findings = tuple(
+        Finding(
+            Rule.DIGEST_MISMATCH,
+            Level.ERROR,
+            f"{_role(digest, manifests)} {digest} from {result.reference.registry}: {error.message}",
+            Side.MIRROR,
+            "do not pull this image from this mirror; tell its operator",
+        )
+        for digest, error in deep.wrong.items()
+    )
+    summary = "the manifests are upstream's, the content that the mirror serves for them is not"
+    return _regraded(result, Grade.DIVERGED, summary, findings)
+
+
+def _role(digest: Digest, manifests: tuple[Manifest, ...]) -> str:
+    for manifest in manifests:
+        for position, layer in enumerate(manifest.layers, start=1):
+            if layer.digest == digest:
+                return f"layer {position} of {len(manifest.layers)},"
+    return "the config"
+
+
+def _regraded(
+    result: MirrorResult, grade: Grade, summary: str, findings: tuple[Finding, ...]
+) -> MirrorResult:
+    explanation = replace(result.explanation, summary=summary)
+    return replace(
+        result, grade=grade, explanation=explanation, findings=(*result.findings, *findings)
+    )
+
+
+def _header_findings(served: Served) -> tuple[Finding, ...]:
+    digest = served.manifest.digest
+    if served.claimed is None or served.claimed == digest:
+        return ()
+    if served.claimed.matches(served.manifest.content.data):
+        return ()
+    message = f"the mirror's header names {served.claimed.short}, its bytes hash to {digest.short}"
+    return (Finding(Rule.HEADER_MISMATCH, Level.WARNING, message, Side.MIRROR),)

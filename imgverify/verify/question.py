@@ -1,0 +1,37 @@
+"""What is asked of `verify`, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgverify.errors import InputError
+
+if TYPE_CHECKING:
+    from imgverify.oci.platform import Platform
+    from imgverify.oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One image: what upstream calls it, and where else it is to be had.
+
+    `requested` is the user's own spelling.  No `platforms` means all of upstream's.
+    `deep` asks for every layer to be read from every mirror.
+    """
+
+    requested: str
+    upstream: Reference
+    mirrors: tuple[Reference, ...]
+    platforms: tuple[Platform, ...] = ()
+    deep: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse to hold an image against nothing, or against itself."""
+        if not self.mirrors:
+            msg = f"there is nothing to hold {self.requested} against"
+            raise InputError(msg, hint="name a mirror with --mirror HOST or --mirror REFERENCE")
+        for mirror in self.mirrors:
+            if mirror.repository == self.upstream.repository:
+                msg = f"{mirror.repository} is named as upstream and as its own mirror"
+                raise InputError(msg, hint="name the registry that images are pulled from today")

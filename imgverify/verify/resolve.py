@@ -1,0 +1,109 @@
+"""What upstream says a tag names, and what the mirrors serve for it, at one moment.
+
+Upstream is asked before and after the mirrors: a tag that moves in between would otherwise
+look like a mirror that differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imgverify.errors import ContentError, Side, SourceError, Unreachable
+from imgverify.oci import limits
+from imgverify.oci.reference import Reference
+from imgverify.verdict import Finding, Level, Rule
+from imgverify.verify.parallel import attempt_all
+
+if TYPE_CHECKING:
+    from imgverify.oci.digest import Digest
+    from imgverify.registry.client import Named, Network, RemoteRepository, Served
+    from imgverify.verify.parallel import Outcome
+    from imgverify.verify.question import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The upstream digest, and each mirror's answer, in the question's order.
+
+    `served` is upstream's manifest where its bytes had to be read, which a HEAD often saves.
+    """
+
+    digest: Digest
+    served_by: tuple[str, ...]
+    served: Served | None
+    mirrors: tuple[Outcome[Served], ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def observe(question: Question, network: Network) -> Moment:
+    """Read both sides until upstream says the same before and after.
+
+    Raises a `SourceError` or `ContentError` of upstream's side where it could not be asked, and
+    `Unreachable` where its tag moved every time.
+    """
+    upstream = network.at(question.upstream.repository, Side.UPSTREAM)
+    asked = _by_tag(question.upstream)
+    for _ in range(limits.TAG_MOVES):
+        first, mirrors = _ask_everybody(question, network, upstream, asked)
+        again = upstream.resolve(asked)
+        if again.digest != first.digest:
+            continue
+        digests = {each.manifest.digest for each in mirrors if _is_served(each)}
+        if digests <= {first.digest}:
+            return Moment(first.digest, again.served_by, first.served, mirrors)
+        moment = _settle(upstream, asked, first, mirrors)
+        if moment is not None:
+            return moment
+    msg = f"{question.upstream} moved at upstream while it was being read"
+    raise Unreachable(msg, side=Side.UPSTREAM, hint="try again in a moment", transient=True)
+
+
+def _by_tag(reference: Reference) -> Reference:
+    """Ask upstream for the tag where there is one: a digest beside it has to agree."""
+    if reference.tag is None:
+        return reference
+    return Reference(reference.repository, reference.tag)
+
+
+def _ask_everybody(
+    question: Question, network: Network, upstream: RemoteRepository, asked: Reference
+) -> tuple[Named, tuple[Outcome[Served], ...]]:
+    repositories = [network.at(each.repository, Side.MIRROR) for each in question.mirrors]
+    reads = [
+        partial(repository.manifest, reference)
+        for repository, reference in zip(repositories, question.mirrors, strict=True)
+    ]
+    first, *mirrors = attempt_all([partial(upstream.resolve, asked), *reads])
+    if isinstance(first, (SourceError, ContentError)):
+        raise first
+    return first, tuple(mirrors)
+
+
+def _settle(
+    upstream: RemoteRepository,
+    asked: Reference,
+    named: Named,
+    mirrors: tuple[Outcome[Served], ...],
+) -> Moment | None:
+    """Read upstream's own bytes, since a mirror differs; None where the tag moved meanwhile.
+
+    Bytes outweigh the header: where the two keep disagreeing, the header is wrong.
+    """
+    served = named.served or upstream.manifest(asked)
+    digest = served.manifest.digest
+    if digest == named.digest:
+        return Moment(digest, served.served_by, served, mirrors)
+    again = upstream.resolve(asked)
+    if again.digest != named.digest:
+        return None
+    message = f"upstream's header names {named.digest.short}, its bytes hash to {digest.short}"
+    finding = Finding(Rule.HEADER_MISMATCH, Level.WARNING, message, Side.UPSTREAM)
+    return Moment(digest, served.served_by, served, mirrors, (finding,))
+
+
+def _is_served(outcome: Outcome[Served]) -> bool:
+    return not isinstance(outcome, (SourceError, ContentError))
+
+
