@@ -1,0 +1,178 @@
+"""The application object and the way out: the only reader of the environment and the clock."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import click
+
+from imgverify import __version__
+from imgverify.cli.output import tell, tell_error
+from imgverify.errors import ImgverifyError
+from imgverify.exitcode import ExitCode, of_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgverify.oci.reference import Registry
+    from imgverify.registry.client import Network
+
+_COMMANDS: Final = {
+    "verify": "Say whether a mirror would give what upstream published.",
+    "compare": "Compare two references, whatever they are called.",
+    "pull": "Verify an image, then fetch exactly what was verified.",
+    "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
+    "completion": "Print the completion script for a shell.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What the user's surroundings and the global options say."""
+
+    colour: bool
+    quiet: bool
+    verbose: bool
+    config: Path
+    now: datetime
+
+    @contextmanager
+    def network(
+        self, timeout: float, insecure_http: frozenset[Registry], insecure_tls: frozenset[Registry]
+    ) -> Iterator[Network]:
+        """Open the way to registries, with this user's credentials and one deadline."""
+        from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
+        from imgverify.registry.credentials import read_config  # noqa: PLC0415 - as above
+        from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
+        from imgverify.registry.session import NetworkSettings  # noqa: PLC0415 - as above
+
+        settings = NetworkSettings(insecure_http, insecure_tls)
+        credentials = read_config(self.config, os.environ)
+        with Network(settings, credentials, Deadline.after(timeout)) as network:
+            yield network
+
+    def note(self, text: str) -> None:
+        """Say something that is good to know, unless quiet is wanted."""
+        if not self.quiet:
+            tell(text)
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody watches."""
+        return sys.stderr.isatty() and not self.quiet
+
+
+class _Commands(click.Group):
+    """Loads a command's module when the command is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        from importlib import import_module  # noqa: PLC0415 - not needed by --version
+
+        command: click.Command = import_module(f"imgverify.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="imgverify %(version)s")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Credentials, in the form of Docker's config.json. Default: Docker's own.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the verdict and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
+@click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colour the verdict; auto means on a terminal.",
+)
+@click.option("--debug", is_flag=True, help="Show where an error came from.")
+@click.pass_context
+def cli(
+    context: click.Context,
+    *,
+    config: Path | None,
+    quiet: bool,
+    verbose: bool,
+    color: str,
+    debug: bool,  # noqa: ARG001 - read by execute(), also where parsing fails
+) -> None:
+    """Is the image a mirror gives you the one upstream published?
+
+    Exit status: 0 allowed, 1 denied, 2 usage, 3 could not be decided, 4 could not be stored,
+    130 interrupted.
+    """
+    automatic = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    context.obj = App(
+        colour=color == "always" or (color == "auto" and automatic),
+        quiet=quiet,
+        verbose=verbose,
+        config=config or _docker_config(),
+        now=datetime.now(UTC),
+    )
+
+
+def _docker_config() -> Path:
+    folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+    return Path(folder) / "config.json"
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run the command line and return the exit status; nothing but a verdict gives 0."""
+    try:
+        result: object = cli.main(
+            list(arguments), prog_name="imgverify", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except SystemExit as stop:
+        # click's shell completion ends so; 0 is its answer to the shell, not to an image.
+        completing = "_IMGVERIFY_COMPLETE" in os.environ
+        return int(ExitCode.ALLOWED if completing and stop.code == 0 else ExitCode.INCONCLUSIVE)
+    except BaseException as error:  # noqa: BLE001 - the last place where one can be told
+        return int(_report(error, debug="--debug" in arguments))
+    # click gives an int for --help and --version; a command that gives no status decided nothing.
+    return int(result) if isinstance(result, int) else int(ExitCode.INCONCLUSIVE)
+
+
+def _report(error: BaseException, *, debug: bool) -> ExitCode:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, click.ClickException):
+        error.show()
+        return ExitCode.USAGE
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        tell("imgverify: interrupted")
+        return ExitCode.INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif isinstance(error, ImgverifyError):
+        tell_error(error)
+    else:
+        tell(f"imgverify: internal error: {type(error).__name__}")
+        tell("  this is a defect of imgverify; --debug shows where")
+    return of_error(error)
+
+
+def run() -> NoReturn:
+    """Run as a program."""
+    sys.exit(execute(sys.argv[1:]))

@@ -1,0 +1,67 @@
+"""What `imgverify pull` does once its words are understood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgverify.cli.output import render, tell, write_report
+from imgverify.exitcode import ExitCode, of_verdicts
+from imgverify.policy.model import DEFAULT_POLICY
+from imgverify.pull.engine import pull
+from imgverify.pull.progress import Silence
+from imgverify.pull.summary import summarise
+from imgverify.report.text import render_text
+from imgverify.store.sink import open_sink
+from imgverify.verdict import Decision, Grade
+from imgverify.verify import verify_for_pull
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from imgverify.cli.app import App
+    from imgverify.pull.progress import Progress
+    from imgverify.registry.client import Network
+    from imgverify.verdict import Verdict
+    from imgverify.verify.question import Question
+
+
+def deliver(
+    app: App,
+    question: Question,
+    network: Network,
+    destination: str,
+    report: tuple[str, str | None],
+) -> ExitCode:
+    """Verify, store, and say what was stored; a verdict against it is printed instead."""
+    sink = open_sink(destination)
+    verdict = verify_for_pull(question, network, DEFAULT_POLICY, app.now)
+    form, output = report
+    if verdict.decision is not Decision.ALLOW:
+        write_report(render([verdict], form, colour=app.colour and output is None), output)
+        tell("imgverify: nothing was pulled")
+        return of_verdicts([verdict])
+    _note_mirrors(app, verdict)
+    with _progress(app) as progress:
+        delivery = pull(verdict, network, sink, progress, question.platforms)
+    for line in summarise(delivery):
+        app.note(line)
+    if form == "json" or output is not None:
+        write_report(render([verdict], form, colour=False), output)
+    if form != "json" or output is not None:
+        write_report(str(delivery.pinned), None)
+    return of_verdicts([verdict])
+
+
+def _note_mirrors(app: App, verdict: Verdict) -> None:
+    if any(each.grade is not Grade.IDENTICAL for each in verdict.mirrors):
+        app.note(render_text([verdict], colour=False, width=None))
+
+
+def _progress(app: App) -> AbstractContextManager[Progress]:
+    if app.shows_progress:
+        from imgverify.cli.terminal import TerminalProgress  # noqa: PLC0415 - loads rich
+
+        return TerminalProgress()
+    from contextlib import nullcontext  # noqa: PLC0415
+
+    return nullcontext(Silence())

@@ -1,0 +1,1 @@
+"""Bring an image here: exactly the bytes that a verdict named."""

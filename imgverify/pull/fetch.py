@@ -1,0 +1,170 @@
+"""One blob from several sources into one part: resumed, failed over, verified."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgverify.errors import (
+    AllSourcesFailed,
+    ContentError,
+    ImgverifyError,
+    SourceError,
+    Unreachable,
+)
+from imgverify.oci import limits
+from imgverify.oci.stream import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from imgverify.oci.descriptor import Descriptor
+    from imgverify.oci.reference import Repository
+    from imgverify.pull.progress import Progress
+    from imgverify.registry.client import RemoteRepository
+    from imgverify.store.base import Part
+
+    T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Where a blob came from; `source` is None for one that was at the destination already.
+
+    `refused` are the sources that served something else, or nothing, with what they did.
+    """
+
+    blob: Descriptor
+    source: Repository | None
+    refused: tuple[tuple[Repository, ImgverifyError], ...] = ()
+
+
+class Sources:
+    """Repositories in the order in which they are asked; safe to share between threads.
+
+    One that fails `limits.SOURCE_FAILURES` times in other ways than lacking a blob is not asked
+    again, as long as there is another.
+    """
+
+    def __init__(self, repositories: tuple[RemoteRepository, ...]) -> None:
+        self._repositories = repositories
+        self._failures: Counter[Repository] = Counter()
+        self._falsified: list[tuple[Repository, ImgverifyError]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> tuple[RemoteRepository, ...]:
+        """The repositories worth asking; never empty."""
+        with self._lock:
+            tired = limits.SOURCE_FAILURES
+            alive = [each for each in self._repositories if self._failures[each.repository] < tired]
+        return tuple(alive) or self._repositories[-1:]
+
+    def failed(self, source: RemoteRepository) -> None:
+        """Take note of a failure."""
+        with self._lock:
+            self._failures[source.repository] += 1
+
+    @property
+    def falsified(self) -> tuple[tuple[Repository, ImgverifyError], ...]:
+        """What was served for a manifest and was something else."""
+        return tuple(self._falsified)
+
+    def first(self, what: str, ask: Callable[[RemoteRepository], T]) -> T:
+        """Return the first good answer; raises `AllSourcesFailed` with every cause."""
+        causes: list[ImgverifyError] = []
+        for source in self.alive:
+            try:
+                return ask(source)
+            except Unreachable as error:
+                self.failed(source)
+                causes.append(error)
+            except ContentError as error:
+                self._falsified.append((source.repository, error))
+                causes.append(error)
+            except SourceError as error:
+                causes.append(error)
+        raise no_source(what, causes)
+
+
+def no_source(what: str, causes: list[ImgverifyError]) -> AllSourcesFailed:
+    """Return the error for content that nobody gave, with each source's reason."""
+    reasons = "; ".join(f"{each.side.value}: {each.message}" for each in causes)
+    return AllSourcesFailed(f"no source gave {what} ({reasons})", tuple(causes))
+
+
+class Transfer:
+    """Fills one part; used by one thread."""
+
+    def __init__(self, want: Descriptor, part: Part, progress: Progress) -> None:
+        self._want = want
+        self._part = part
+        self._progress = progress
+        self._check = Check(want)
+
+    def run(self, sources: Sources) -> Fetched:
+        """Try the sources in order; what arrived from one is continued from the next.
+
+        Bytes of two sources that do not fit together are dropped, and each source is asked for
+        the whole.  Raises `AllSourcesFailed`.
+        """
+        refused: list[tuple[Repository, ImgverifyError]] = []
+        self._replay()
+        for source in sources.alive:
+            error = self._exhaust(source)
+            if error is None:
+                self._part.complete()
+                return Fetched(self._want, source.repository, tuple(refused))
+            if isinstance(error, Unreachable):
+                sources.failed(source)
+            refused.append((source.repository, error))
+        raise no_source(str(self._want.digest), [error for _, error in refused])
+
+    def _replay(self) -> None:
+        try:
+            for chunk in self._part.replay():
+                self._check.feed(chunk)
+        except ContentError:
+            self._restart()
+
+    def _restart(self) -> None:
+        self._part.restart()
+        self._check = Check(self._want)
+
+    def _exhaust(self, source: RemoteRepository) -> ImgverifyError | None:
+        """Ask one source until it has given the blob, or what it gives cannot help."""
+        mixed = self._check.size > 0
+        for _ in range(limits.RETRIES + 1):
+            before = self._check.size
+            try:
+                self._read(source)
+            except ContentError as error:
+                self._restart()
+                # The bytes before may have been the wrong ones: then the whole from here counts.
+                if not mixed:
+                    return error
+                mixed = False
+            except SourceError as error:
+                resumable = isinstance(error, Unreachable) and error.transient
+                if not resumable or self._check.size <= before:
+                    return error
+            else:
+                return None
+        msg = f"{source.repository.registry} broke off {limits.RETRIES + 1} times"
+        return Unreachable(msg, side=source.side)
+
+    def _read(self, source: RemoteRepository) -> None:
+        offset = self._check.size
+        if offset < self._want.size or offset == 0:
+            with source.blob(self._want, offset) as (chunks, start):
+                if start != offset:
+                    self._restart()
+                self._progress.started(self._want, source.repository, start)
+                for chunk in chunks:
+                    self._check.feed(chunk)
+                    self._part.write(chunk)
+                    self._progress.advanced(self._want, len(chunk))
+        self._check.finish()

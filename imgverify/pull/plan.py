@@ -1,0 +1,96 @@
+"""Which blobs make up what is wanted of an image.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgverify.errors import InputError
+from imgverify.oci.descriptor import Descriptor
+from imgverify.oci.manifest import Index, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imgverify.oci.digest import Digest
+    from imgverify.oci.platform import Platform
+    from imgverify.oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is to lie at the destination, each blob once.
+
+    `root` is what the destination's name will point to; `documents` are manifests and indexes,
+    whose bytes are already here; `blobs` are configs and layers, the largest first.
+    `images` are the manifests that run somewhere.
+    """
+
+    name: Reference
+    root: Descriptor
+    documents: tuple[Manifest | Index, ...]
+    blobs: tuple[Descriptor, ...]
+    images: tuple[Manifest, ...]
+
+    @property
+    def descriptors(self) -> tuple[Descriptor, ...]:
+        """Every blob of the destination, documents included."""
+        return (*map(describe, self.documents), *self.blobs)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the configs and layers have together."""
+        return sum(each.size for each in self.blobs)
+
+
+def describe(document: Manifest | Index, platform: Platform | None = None) -> Descriptor:
+    """Return the descriptor of a document that is here."""
+    return Descriptor(document.media_type, document.digest, document.size, platform)
+
+
+def wanted_children(top: Manifest | Index, wanted: tuple[Platform, ...]) -> tuple[Descriptor, ...]:
+    """Return the children of an index that have to be fetched.
+
+    All of them, attestations too, where no platform is named.
+    Raises `InputError` for a platform that the index lacks, or lists more than once.
+    """
+    if isinstance(top, Manifest):
+        return ()
+    if not wanted:
+        return top.manifests
+    return tuple(_only(top, each) for each in wanted)
+
+
+def plan(
+    name: Reference,
+    top: Manifest | Index,
+    children: Mapping[Digest, Manifest | Index],
+    wanted: tuple[Platform, ...],
+) -> Plan:
+    """Lay out the image; one wanted platform of an index stands by itself at the destination."""
+    documents: tuple[Manifest | Index, ...] = (top, *children.values())
+    root = describe(top)
+    if isinstance(top, Index) and len(wanted) == 1:
+        (child,) = children.values()
+        documents = (child,)
+        root = describe(child, wanted[0])
+    manifests = [each for each in documents if isinstance(each, Manifest)]
+    blobs = {blob.digest: blob for each in manifests for blob in (each.config, *each.layers)}
+    attestations = {each.digest for each in top.attestations} if isinstance(top, Index) else set()
+    return Plan(
+        name=name,
+        root=root,
+        documents=tuple({each.digest: each for each in documents}.values()),
+        blobs=tuple(sorted(blobs.values(), key=lambda each: -each.size)),
+        images=tuple(each for each in manifests if each.digest not in attestations),
+    )
+
+
+def _only(top: Index, wanted: Platform) -> Descriptor:
+    found = [each for each in top.images if each.platform and each.platform.satisfies(wanted)]
+    if len(found) == 1:
+        return found[0]
+    offered = ", ".join(str(each.platform) for each in top.images if each.platform)
+    problem = "nothing" if not found else f"{len(found)} images"
+    msg = f"upstream's index has {problem} for {wanted}"
+    raise InputError(msg, hint=f"it has {offered or 'no platforms'}")
