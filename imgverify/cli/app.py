@@ -21,7 +21,7 @@ from imgverify.exitcode import ExitCode, of_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imgverify.oci.reference import Registry
+    from imgverify.cli.options import Manner
     from imgverify.registry.client import Network
 
 _COMMANDS: Final = {
@@ -44,18 +44,16 @@ class App:
     now: datetime
 
     @contextmanager
-    def network(
-        self, timeout: float, insecure_http: frozenset[Registry], insecure_tls: frozenset[Registry]
-    ) -> Iterator[Network]:
+    def network(self, manner: Manner) -> Iterator[Network]:
         """Open the way to registries, with this user's credentials and one deadline."""
         from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
         from imgverify.registry.credentials import read_config  # noqa: PLC0415 - as above
         from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
         from imgverify.registry.session import NetworkSettings  # noqa: PLC0415 - as above
 
-        settings = NetworkSettings(insecure_http, insecure_tls)
+        settings = NetworkSettings(*manner.insecure)
         credentials = read_config(self.config, os.environ)
-        with Network(settings, credentials, Deadline.after(timeout)) as network:
+        with Network(settings, credentials, Deadline.after(manner.timeout)) as network:
             yield network
 
     def note(self, text: str) -> None:
@@ -139,9 +137,7 @@ def _docker_config() -> Path:
 def execute(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit status; nothing but a verdict gives 0."""
     try:
-        result: object = cli.main(
-            list(arguments), prog_name="imgverify", standalone_mode=False
-        )
+        result: object = cli.main(list(arguments), prog_name="imgverify", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as stop:
         # click's shell completion ends so; 0 is its answer to the shell, not to an image.

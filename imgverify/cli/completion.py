@@ -12,7 +12,7 @@ from imgverify.exitcode import ExitCode
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, *, shell: str) -> ExitCode:
-    """Print the completion script for a shell.
+    r"""Print the completion script for a shell.
 
     \b
     imgverify completion bash > ~/.local/share/bash-completion/completions/imgverify

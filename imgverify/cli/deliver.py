@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from imgverify.cli.output import render, tell, write_report
-from imgverify.exitcode import ExitCode, of_verdicts
+from imgverify.cli.output import print_verdicts, tell, write_report
+from imgverify.exitcode import of_verdicts
 from imgverify.policy.model import DEFAULT_POLICY
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from imgverify.cli.app import App
+    from imgverify.cli.options import Manner
+    from imgverify.exitcode import ExitCode
     from imgverify.pull.progress import Progress
     from imgverify.registry.client import Network
     from imgverify.verdict import Verdict
@@ -26,28 +29,23 @@ if TYPE_CHECKING:
 
 
 def deliver(
-    app: App,
-    question: Question,
-    network: Network,
-    destination: str,
-    report: tuple[str, str | None],
+    app: App, question: Question, network: Network, *, destination: str, manner: Manner
 ) -> ExitCode:
     """Verify, store, and say what was stored; a verdict against it is printed instead."""
     sink = open_sink(destination)
     verdict = verify_for_pull(question, network, DEFAULT_POLICY, app.now)
-    form, output = report
     if verdict.decision is not Decision.ALLOW:
-        write_report(render([verdict], form, colour=app.colour and output is None), output)
+        print_verdicts([verdict], manner, colour=app.colour)
         tell("imgverify: nothing was pulled")
         return of_verdicts([verdict])
     _note_mirrors(app, verdict)
     with _progress(app) as progress:
-        delivery = pull(verdict, network, sink, progress, question.platforms)
+        delivery = pull(verdict, network, sink, progress=progress, platforms=question.platforms)
     for line in summarise(delivery):
         app.note(line)
-    if form == "json" or output is not None:
-        write_report(render([verdict], form, colour=False), output)
-    if form != "json" or output is not None:
+    if manner.form == "json" or manner.output is not None:
+        print_verdicts([verdict], manner, colour=app.colour)
+    if manner.form != "json" or manner.output is not None:
         write_report(str(delivery.pinned), None)
     return of_verdicts([verdict])
 
@@ -58,10 +56,8 @@ def _note_mirrors(app: App, verdict: Verdict) -> None:
 
 
 def _progress(app: App) -> AbstractContextManager[Progress]:
-    if app.shows_progress:
-        from imgverify.cli.terminal import TerminalProgress  # noqa: PLC0415 - loads rich
+    if not app.shows_progress:
+        return nullcontext(Silence())
+    from imgverify.cli.terminal import TerminalProgress  # noqa: PLC0415 - loads rich
 
-        return TerminalProgress()
-    from contextlib import nullcontext  # noqa: PLC0415
-
-    return nullcontext(Silence())
+    return TerminalProgress()

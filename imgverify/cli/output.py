@@ -17,12 +17,18 @@ from imgverify.report.escape import escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imgverify.cli.options import Manner
     from imgverify.errors import ImgverifyError
     from imgverify.verdict import Verdict
 
 
-def render(verdicts: Sequence[Verdict], form: str, *, colour: bool) -> str:
-    """Render verdicts in the form that was asked for."""
+def print_verdicts(verdicts: Sequence[Verdict], manner: Manner, *, colour: bool) -> None:
+    """Put verdicts where they were asked for; a file is never coloured."""
+    text = _render(verdicts, manner.form, colour=colour and manner.output is None)
+    write_report(text, manner.output)
+
+
+def _render(verdicts: Sequence[Verdict], form: str, *, colour: bool) -> str:
     if form == "json":
         from imgverify.report.jsonreport import render_json  # noqa: PLC0415 - only one is needed
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from imgverify.cli import options
-from imgverify.cli.app import App
-from imgverify.cli.deliver import deliver
-from imgverify.exitcode import ExitCode
+
+if TYPE_CHECKING:
+    from imgverify.cli.app import App
+    from imgverify.exitcode import ExitCode
 
 
 @click.command("pull")
@@ -19,29 +22,13 @@ from imgverify.exitcode import ExitCode
     metavar="SINK",
     help="Where to: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF].",
 )
-@options.mirror
-@options.upstream
-@options.platform
-@options.report_format
-@options.output
-@options.timeout(24 * 3600)
-@options.insecure
+@options.asks
+@options.in_manner(timeout=24 * 3600)
 @click.pass_obj
 def command(
-    app: App,
-    *,
-    image: str,
-    destination: str,
-    mirrors: tuple[str, ...],
-    upstream: str | None,
-    platforms: tuple[str, ...],
-    form: str,
-    output: str | None,
-    timeout: float,
-    insecure_http: tuple[str, ...],
-    insecure_tls: tuple[str, ...],
+    app: App, *, image: str, destination: str, asked: options.Asked, manner: options.Manner
 ) -> ExitCode:
-    """Verify an image, then fetch exactly what was verified.
+    r"""Verify an image, then fetch exactly what was verified.
 
     The bytes come from the mirrors, and from upstream what they lack or falsify. Prints the
     image's name with its digest. Nothing appears at the destination before all of it is verified.
@@ -49,7 +36,9 @@ def command(
     \b
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
     """
-    (question,) = options.questions_from((image,), mirrors, upstream, platforms)
-    insecure = options.registries(insecure_http), options.registries(insecure_tls)
-    with app.network(timeout, *insecure) as network:
-        return deliver(app, question, network, destination, (form, output))
+    (question,) = options.questions_from((image,), asked)
+
+    from imgverify.cli.deliver import deliver  # noqa: PLC0415 - after usage errors
+
+    with app.network(manner) as network:
+        return deliver(app, question, network, destination=destination, manner=manner)

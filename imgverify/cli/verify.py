@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from imgverify.cli import options
-from imgverify.cli.app import App
-from imgverify.cli.output import render, write_report
-from imgverify.exitcode import ExitCode, of_verdicts
+from imgverify.cli.output import print_verdicts
+from imgverify.exitcode import of_verdicts
+
+if TYPE_CHECKING:
+    from imgverify.cli.app import App
+    from imgverify.exitcode import ExitCode
 
 
 @click.command("verify")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@options.mirror
-@options.upstream
-@options.platform
-@options.deep
-@options.report_format
-@options.output
-@options.timeout(300)
-@options.insecure
+@options.asks_deep
+@options.in_manner(timeout=300)
 @click.pass_obj
 def command(
-    app: App,
-    *,
-    images: tuple[str, ...],
-    mirrors: tuple[str, ...],
-    upstream: str | None,
-    platforms: tuple[str, ...],
-    deep: bool,
-    form: str,
-    output: str | None,
-    timeout: float,
-    insecure_http: tuple[str, ...],
-    insecure_tls: tuple[str, ...],
+    app: App, *, images: tuple[str, ...], asked: options.Asked, manner: options.Manner
 ) -> ExitCode:
-    """Say whether a mirror would give what upstream published.
+    r"""Say whether a mirror would give what upstream published.
 
     \b
     imgverify verify docker.io/library/nginx:1.27 --mirror mirror.example
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
     """
-    questions = options.questions_from(images, mirrors, upstream, platforms, deep_reading=deep)
-    insecure = options.registries(insecure_http), options.registries(insecure_tls)
+    questions = options.questions_from(images, asked)
 
-    from imgverify.policy.model import DEFAULT_POLICY  # noqa: PLC0415 - after the usage errors
+    from imgverify.policy.model import DEFAULT_POLICY  # noqa: PLC0415 - after usage errors
     from imgverify.verify import verify  # noqa: PLC0415 - as above
 
-    with app.network(timeout, *insecure) as network:
+    with app.network(manner) as network:
         verdicts = [verify(each, network, DEFAULT_POLICY, app.now) for each in questions]
-    write_report(render(verdicts, form, colour=app.colour and output is None), output)
+    print_verdicts(verdicts, manner, colour=app.colour)
     return of_verdicts(verdicts)

@@ -10,7 +10,7 @@ from imgverify.oci import limits
 from imgverify.oci.mediatype import Compression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -34,7 +34,11 @@ def expand(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]
     `limits.EXPANSION_FREE` bytes came out.
     """
     source = _Counted(chunks)
-    readers = {Compression.GZIP: _gunzip, Compression.ZSTD: _unzstd, Compression.NONE: iter}
+    readers: dict[Compression, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
+        Compression.GZIP: _gunzip,
+        Compression.ZSTD: _unzstd,
+        Compression.NONE: iter,
+    }
     written = 0
     for piece in readers[compression](source):
         written += len(piece)

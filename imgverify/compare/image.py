@@ -167,9 +167,7 @@ def _pair(upstream: Image, mirror: Image, known: Knowledge) -> tuple[PlatformCha
     return tuple(changes)
 
 
-def _take_same(
-    upstream: Image, here: Entry, mirror: Image, theirs: list[Entry]
-) -> Entry | None:
+def _take_same(upstream: Image, here: Entry, mirror: Image, theirs: list[Entry]) -> Entry | None:
     """Take the mirror's entry of the same content, if it is offered to the same platform."""
     for there in theirs:
         if (here.digest, here.size) != (there.digest, there.size):
@@ -227,9 +225,7 @@ def _differing(
     return PlatformChange(platform, state, here.digest, there.digest, config, layers)
 
 
-def _is_proven(
-    upstream: Image, changes: tuple[PlatformChange, ...], known: Knowledge
-) -> bool:
+def _is_proven(upstream: Image, changes: tuple[PlatformChange, ...], known: Knowledge) -> bool:
     """Tell whether every recompressed layer was expanded and hashes to upstream's diff_id."""
     by_digest = {each.digest: each for each in upstream.entries}
     for change in changes:

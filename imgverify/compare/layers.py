@@ -46,7 +46,10 @@ def compare_layers(
     Layers are the same content where the configs give them the same uncompressed digest, which
     is a claim; without both configs only equal blobs are the same.
     """
-    ours, theirs = _layers(upstream, configs[0], configs[1]), _layers(mirror, configs[1], configs[0])
+    ours, theirs = (
+        _layers(upstream, configs[0], configs[1]),
+        _layers(mirror, configs[1], configs[0]),
+    )
     matcher = SequenceMatcher(
         None, [key for _, key in ours], [key for _, key in theirs], autojunk=False
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imgverify.errors import Side
 from imgverify.verdict import (
     Decision,
     Finding,
@@ -16,7 +17,6 @@ from imgverify.verdict import (
     UpstreamResult,
     Verdict,
 )
-from imgverify.errors import Side
 
 if TYPE_CHECKING:
     from imgverify.oci.platform import Platform
@@ -25,48 +25,50 @@ if TYPE_CHECKING:
 Wanted = tuple["Platform", ...]
 
 
-def decide(
-    policy: Policy,
-    requested: str,
-    upstream: UpstreamResult,
-    mirrors: tuple[MirrorResult, ...],
-    findings: tuple[Finding, ...] = (),
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was gathered about one image, before anything is decided.
+
+    `findings` are about the image as a whole; each mirror carries its own.
+    """
+
+    requested: str
+    upstream: UpstreamResult
+    mirrors: tuple[MirrorResult, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def decide(policy: Policy, facts: Facts) -> Verdict:
     """Decide whether what the mirrors give may be used.
 
     Every mirror has to be allowed.  Nothing to hold the image against is inconclusive.
     """
-    judged = tuple(judge_mirror(policy, each) for each in mirrors)
+    judged = tuple(judge_mirror(policy, each) for each in facts.mirrors)
     decisions = {each.decision for each in judged}
-    decision = Decision.INCONCLUSIVE
-    if Decision.DENY in decisions or (_has_error(findings) and decisions):
-        decision = Decision.DENY
-    if upstream.digest is None:
+    if facts.upstream.digest is None or not judged:
         decision = Decision.INCONCLUSIVE
-    elif decisions == {Decision.ALLOW} and not _has_error(findings):
+    elif Decision.DENY in decisions or _has_error(facts.findings):
+        decision = Decision.DENY
+    elif decisions == {Decision.ALLOW}:
         decision = Decision.ALLOW
-    return _verdict(decision, requested, upstream, judged, findings)
+    else:
+        decision = Decision.INCONCLUSIVE
+    return _verdict(decision, facts, judged)
 
 
-def decide_pull(
-    policy: Policy,
-    requested: str,
-    upstream: UpstreamResult,
-    mirrors: tuple[MirrorResult, ...],
-    findings: tuple[Finding, ...] = (),
-) -> Verdict:
+def decide_pull(policy: Policy, facts: Facts) -> Verdict:
     """Decide whether upstream's image may be fetched, by digest, with the mirrors as sources.
 
     What is delivered is upstream's image whatever a mirror's tag names, so a mirror that is
     behind, or down, stops nothing.  One that serves what upstream never published does.
     """
-    judged = tuple(judge_mirror(policy, each) for each in mirrors)
+    judged = tuple(judge_mirror(policy, each) for each in facts.mirrors)
     decision = Decision.ALLOW
-    if upstream.digest is None:
+    if facts.upstream.digest is None:
         decision = Decision.INCONCLUSIVE
-    elif _has_error(findings) or any(each.grade is Grade.DIVERGED for each in judged):
+    elif _has_error(facts.findings) or any(each.grade is Grade.DIVERGED for each in judged):
         decision = Decision.DENY
-    return _verdict(decision, requested, upstream, judged, findings)
+    return _verdict(decision, facts, judged)
 
 
 def judge_mirror(policy: Policy, mirror: MirrorResult) -> MirrorResult:
@@ -105,17 +107,11 @@ def _is_wanted(platform: Platform | None, wanted: Wanted) -> bool:
     return platform is not None and any(platform.satisfies(each) for each in wanted)
 
 
-def _verdict(
-    decision: Decision,
-    requested: str,
-    upstream: UpstreamResult,
-    mirrors: tuple[MirrorResult, ...],
-    findings: tuple[Finding, ...],
-) -> Verdict:
-    pinned = None
+def _verdict(decision: Decision, facts: Facts, mirrors: tuple[MirrorResult, ...]) -> Verdict:
+    upstream, pinned = facts.upstream, None
     if decision is Decision.ALLOW and upstream.digest is not None:
         pinned = upstream.reference.pinned(upstream.digest)
-    return Verdict(requested, upstream, mirrors, findings, decision, pinned)
+    return Verdict(facts.requested, upstream, mirrors, facts.findings, decision, pinned)
 
 
 def _has_error(findings: tuple[Finding, ...]) -> bool:

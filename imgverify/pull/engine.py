@@ -27,9 +27,9 @@ from imgverify.verdict import Grade
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from imgverify.errors import ImgverifyError
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.errors import ImgverifyError
     from imgverify.oci.platform import Platform
     from imgverify.oci.reference import Repository
     from imgverify.pull.plan import Plan
@@ -60,6 +60,7 @@ def pull(
     verdict: Verdict,
     network: Network,
     sink: Sink,
+    *,
     progress: Progress,
     platforms: tuple[Platform, ...] = (),
 ) -> Delivery:
@@ -117,9 +118,7 @@ def _lay_out(
     return plan(name, top, children, platforms)
 
 
-def _documents(
-    sources: Sources, wanted: tuple[Descriptor, ...]
-) -> dict[Digest, Manifest | Index]:
+def _documents(sources: Sources, wanted: tuple[Descriptor, ...]) -> dict[Digest, Manifest | Index]:
     unique = {each.digest: each for each in wanted}
     with ThreadPoolExecutor(_WORKERS) as pool:
         tasks = [pool.submit(_document, sources, key, each) for key, each in unique.items()]

@@ -26,13 +26,13 @@ def summarise(delivery: Delivery) -> tuple[str, ...]:
     total = f"{len(delivery.fetched)} blobs, {size_text(delivery.size)}, every byte hashed"
     lines = [total]
     lines += [f"  {counts[key]} from {key}, {size_text(sizes[key])}" for key in sorted(counts)]
-    for source, error in delivery.falsified:
-        lines.append(f"  warning: {_refusal('a manifest', source, error)}")
+    for liar, error in delivery.falsified:
+        lines.append(f"  warning: {_refusal('a manifest', liar, error)}")
     for each in delivery.fetched:
-        for source, error in each.refused:
+        for refused, error in each.refused:
             taken = f"; taken from {each.source.registry}" if each.source else ""
             what = f"{each.blob.digest.short}{taken}"
-            lines.append(f"  {_level(error)}: {_refusal(what, source, error)}")
+            lines.append(f"  {_level(error)}: {_refusal(what, refused, error)}")
     return tuple(lines)
 
 

@@ -9,13 +9,13 @@ from typing import Final
 from imgverify.errors import LimitExceeded
 from imgverify.oci import limits
 
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # A parameter name is followed by "=" and a value, a scheme is not; no nested repetition.
 _PARAMETER: Final = re.compile(
-    rf'[\s,]*(?P<name>{_TOKEN})\s?=\s?(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]*))',
+    rf'[\s,]*(?P<name>{_WORD})\s?=\s?(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]*))',
     re.ASCII,
 )
-_SCHEME: Final = re.compile(rf"[\s,]*(?P<scheme>{_TOKEN})(?=\s|,|$)", re.ASCII)
+_SCHEME: Final = re.compile(rf"[\s,]*(?P<scheme>{_WORD})(?=\s|,|$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

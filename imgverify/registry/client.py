@@ -179,9 +179,7 @@ class RemoteRepository:
         The chunks are not verified, and each is valid only until the next is asked for.
         A registry that does not know ranges starts at 0 again.
         """
-        deadline = self._deadline.within(
-            limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE
-        )
+        deadline = self._deadline.within(limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE)
         headers = {"Accept": "*/*"}
         if offset:
             headers["Range"] = f"bytes={offset}-{want.size - 1}"

@@ -1,4 +1,4 @@
-"""Answers in pages: tags (distribution-spec, "Listing Tags") and referrers ("Listing Referrers")."""
+"""Answers in pages (distribution-spec, "Listing Tags" and "Listing Referrers")."""
 
 from __future__ import annotations
 

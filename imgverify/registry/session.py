@@ -133,7 +133,8 @@ class Session:
             response.close()
 
     def _follow(self, call: Call) -> tuple[httpx.Response, tuple[str, ...]]:
-        url, served_by = call.url, (str(registry_of(call.url)),)
+        url = call.url
+        served_by: tuple[str, ...] = (str(registry_of(url)),)
         headers = {
             "Host": call.url.netloc.decode("ascii"),
             "User-Agent": f"imgverify/{__version__}",
@@ -239,7 +240,12 @@ def _refuse_encoding(response: httpx.Response) -> None:
 def _network_error(host: Registry, error: httpx.TransportError) -> Unreachable:
     msg = f"{host}: {error}"
     tls = "TLS" in str(error)
-    hint = "a TLS failure is final: check the host name and its certificate authority" if tls else ""
+    if "WRONG_VERSION_NUMBER" in str(error):
+        hint = f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
+        return Unreachable(msg, hint=hint)
+    hint = (
+        "a TLS failure is final: check the host name and its certificate authority" if tls else ""
+    )
     return Unreachable(
         msg,
         hint=hint or "check the name, the network and that the registry runs",
@@ -264,7 +270,9 @@ def _status_error(response: httpx.Response, host: Registry) -> SourceError:
     if status == httpx.codes.TOO_MANY_REQUESTS:
         wait = _retry_after(response)
         when = f"in {wait:.0f} s" if wait else "later"
-        return RateLimited(msg, hint=f"the rate limit is used up: try again {when}", retry_after=wait)
+        return RateLimited(
+            msg, hint=f"the rate limit is used up: try again {when}", retry_after=wait
+        )
     hint = "the registry is at fault: try again later"
     return Unreachable(msg, hint=hint, transient=status in _TRANSIENT, status=status)
 

@@ -24,12 +24,13 @@ import httpx
 
 from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
-from imgverify.registry.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
+    from imgverify.registry.deadline import Deadline
+
+    Address = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
     Origin = tuple[str, str, int]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -107,7 +108,7 @@ class _Connection(http.client.HTTPConnection):
             sock.close()
             raise
         self.wire = _Wire(sock, self._deadline)
-        self.sock = self.wire  # type: ignore[assignment] # all that http.client asks of a socket
+        self.sock = self.wire
 
 
 class Transport(httpx.BaseTransport):
@@ -126,6 +127,7 @@ class Transport(httpx.BaseTransport):
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the response's body is still to be read, and closed."""
         deadline: Deadline = request.extensions["deadline"]
         try:
             connection, answer = self._exchange(request, deadline)
@@ -184,6 +186,7 @@ class Transport(httpx.BaseTransport):
             return self._tls
 
     def close(self) -> None:
+        """Close idle connections; those in use close with their responses."""
         with self._lock:
             connections = [each for idle in self._idle.values() for each in idle]
             self._idle.clear()
@@ -271,10 +274,10 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
 
 
 def _await_connection(
-    sock: socket.socket, address: tuple[str | int, ...], deadline: Deadline
+    sock: socket.socket, address: tuple[str | int | bytes, ...], deadline: Deadline
 ) -> None:
     until = deadline.within(limits.CONNECT_TIMEOUT)
-    sock.setblocking(False)
+    sock.settimeout(0)
     error = sock.connect_ex(address)
     while error == errno.EINPROGRESS:
         if until.remaining <= 0:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgverify.errors import ContentError, Side, SourceError
-from imgverify.policy.decide import decide, decide_pull
+from imgverify.policy.decide import Facts, decide, decide_pull
 from imgverify.verdict import (
     Explanation,
     Finding,
@@ -42,31 +42,26 @@ def verify(question: Question, network: Network, policy: Policy, now: datetime) 
 
     A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`.
     """
-    upstream, mirrors, findings = _gather(question, network, now, thorough=True)
-    return decide(policy, question.requested, upstream, mirrors, findings)
+    return decide(policy, _gather(question, network, now, thorough=True))
 
 
-def verify_for_pull(
-    question: Question, network: Network, policy: Policy, now: datetime
-) -> Verdict:
+def verify_for_pull(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
     """Say whether upstream's image may be fetched with the mirrors as sources.
 
     The blobs are verified when they arrive, so the mirrors are asked for the tag alone.
     """
-    upstream, mirrors, findings = _gather(question, network, now, thorough=False)
-    return decide_pull(policy, question.requested, upstream, mirrors, findings)
+    return decide_pull(policy, _gather(question, network, now, thorough=False))
 
 
-def _gather(
-    question: Question, network: Network, now: datetime, *, thorough: bool
-) -> tuple[UpstreamResult, tuple[MirrorResult, ...], tuple[Finding, ...]]:
+def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
     insecure = _insecure_findings(question, network)
     try:
         moment = observe(question, network)
     except (SourceError, ContentError) as error:
         finding = Finding(_rule(error), Level.ERROR, error.message, error.side, error.hint)
         undecided = tuple(map(_undecided, question.mirrors))
-        return UpstreamResult(question.upstream), undecided, (finding, *insecure)
+        upstream = UpstreamResult(question.upstream)
+        return Facts(question.requested, upstream, undecided, (finding, *insecure))
     tasks = []
     for reference, served in zip(question.mirrors, moment.mirrors, strict=True):
         case = Case(
@@ -80,7 +75,7 @@ def _gather(
         tasks.append(partial(grade_mirror, case, reference, served))
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
     findings = (*moment.findings, *_tag_findings(question, moment), *insecure)
-    return upstream, all_or_raise(tasks), findings
+    return Facts(question.requested, upstream, all_or_raise(tasks), findings)
 
 
 def _rule(error: SourceError | ContentError) -> Rule:

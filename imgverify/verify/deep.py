@@ -47,9 +47,7 @@ def read_layers(
     to_expand: Collection[Digest] = (),
 ) -> DeepReading:
     """Read every config and layer of `manifests` from one repository, each once."""
-    blobs = {
-        blob.digest: blob for each in manifests for blob in (each.config, *each.layers)
-    }
+    blobs = {blob.digest: blob for each in manifests for blob in (each.config, *each.layers)}
     tasks = [
         partial(_read, repository, blob, expanding=blob.digest in to_expand)
         for blob in blobs.values()

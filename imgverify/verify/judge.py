@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.oci.reference import Reference
     from imgverify.oci.platform import Platform
+    from imgverify.oci.reference import Reference
     from imgverify.registry.client import RemoteRepository, Served
     from imgverify.verdict import Comparison
     from imgverify.verify.parallel import Outcome
@@ -281,7 +281,7 @@ def _falsified(
         Finding(
             Rule.DIGEST_MISMATCH,
             Level.ERROR,
-            f"{_role(digest, manifests)} {digest} from {result.reference.registry}: {error.message}",
+            f"{_role(digest, manifests)} from {result.reference.registry}: {error.message}",
             Side.MIRROR,
             "do not pull this image from this mirror; tell its operator",
         )
@@ -295,7 +295,7 @@ def _role(digest: Digest, manifests: tuple[Manifest, ...]) -> str:
     for manifest in manifests:
         for position, layer in enumerate(manifest.layers, start=1):
             if layer.digest == digest:
-                return f"layer {position} of {len(manifest.layers)},"
+                return f"layer {position} of {len(manifest.layers)}"
     return "the config"
 
 

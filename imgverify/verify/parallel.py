@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from imgverify.errors import ContentError, SourceError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _WORKERS: Final = 8
 
 T = TypeVar("T")
-Outcome = T | SourceError | ContentError
+Outcome: TypeAlias = T | SourceError | ContentError
 
 
 def attempt(task: Callable[[], T]) -> Outcome[T]:

@@ -6,19 +6,21 @@ look like a mirror that differs.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgverify.errors import ContentError, Side, SourceError, Unreachable
+from imgverify.errors import Side, Unreachable
 from imgverify.oci import limits
 from imgverify.oci.reference import Reference
+from imgverify.registry.client import Served
 from imgverify.verdict import Finding, Level, Rule
 from imgverify.verify.parallel import attempt_all
 
 if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
-    from imgverify.registry.client import Named, Network, RemoteRepository, Served
+    from imgverify.registry.client import Named, Network, RemoteRepository
     from imgverify.verify.parallel import Outcome
     from imgverify.verify.question import Question
 
@@ -50,7 +52,7 @@ def observe(question: Question, network: Network) -> Moment:
         again = upstream.resolve(asked)
         if again.digest != first.digest:
             continue
-        digests = {each.manifest.digest for each in mirrors if _is_served(each)}
+        digests = {each.manifest.digest for each in mirrors if isinstance(each, Served)}
         if digests <= {first.digest}:
             return Moment(first.digest, again.served_by, first.served, mirrors)
         moment = _settle(upstream, asked, first, mirrors)
@@ -75,10 +77,10 @@ def _ask_everybody(
         partial(repository.manifest, reference)
         for repository, reference in zip(repositories, question.mirrors, strict=True)
     ]
-    first, *mirrors = attempt_all([partial(upstream.resolve, asked), *reads])
-    if isinstance(first, (SourceError, ContentError)):
-        raise first
-    return first, tuple(mirrors)
+    with ThreadPoolExecutor(1) as pool:
+        naming = pool.submit(upstream.resolve, asked)
+        mirrors = attempt_all(reads)
+        return naming.result(), mirrors
 
 
 def _settle(
@@ -101,9 +103,3 @@ def _settle(
     message = f"upstream's header names {named.digest.short}, its bytes hash to {digest.short}"
     finding = Finding(Rule.HEADER_MISMATCH, Level.WARNING, message, Side.UPSTREAM)
     return Moment(digest, served.served_by, served, mirrors, (finding,))
-
-
-def _is_served(outcome: Outcome[Served]) -> bool:
-    return not isinstance(outcome, (SourceError, ContentError))
-
-
