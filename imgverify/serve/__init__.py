@@ -1,0 +1,1 @@
+"""Answering over HTTP: registries that hand out what this process holds."""
