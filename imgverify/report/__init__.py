@@ -1,0 +1,1 @@
+"""Verdicts in, text out: pure, and nothing that a server wrote leaves it unescaped."""
