@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line; `--version` alone is answered without loading it."""
     if sys.argv[1:] == ["--version"]:
-        from imgverify import __version__  # noqa: PLC0415 - see docs/architecture.md, start-up
+        from imgverify.version import __version__  # noqa: PLC0415 - see docs/architecture.md, start-up
 
         sys.stdout.write(f"imgverify {__version__}\n")
         return

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from imgverify import __version__
 from imgverify.cli.output import tell, tell_error
 from imgverify.errors import ImgverifyError
 from imgverify.exitcode import ExitCode, of_error
+from imgverify.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 import httpx
 
-from imgverify import __version__
 from imgverify.errors import (
     ImgverifyError,
     LimitExceeded,
@@ -26,6 +25,7 @@ from imgverify.oci.strictjson import load_object
 from imgverify.registry.auth import Authenticator, TokenAnswer
 from imgverify.registry.transport import Transport
 from imgverify.registry.urls import registry_of, resolve_server_url, same_origin
+from imgverify.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
