@@ -50,20 +50,15 @@ class Level(enum.StrEnum):
 class Rule(enum.StrEnum):
     """What a finding is about; each has a section in `docs/rules.md`."""
 
-    GRADE = "grade"
     PLATFORM_ABSENT = "platform-absent"
-    LAYERS_NOT_READ = "layers-not-read"
     LAYER_NOT_VERIFIABLE = "layer-not-verifiable"
     DIGEST_MISMATCH = "digest-mismatch"
     HEADER_MISMATCH = "header-mismatch"
     MALFORMED = "malformed"
     UNREACHABLE = "unreachable"
-    TAG_MOVED = "tag-moved"
     TAG_DIGEST_MISMATCH = "tag-digest-mismatch"
     NOT_INDEPENDENT = "not-independent"
     INSECURE = "insecure"
-    ATTESTATIONS_ABSENT = "attestations-absent"
-    SOURCE_REPLACED = "source-replaced"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,4 +49,4 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "['imgverify.version']"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,10 +12,12 @@ from imgverify.demo import scenario
 from imgverify.demo.scenario import STEPS, Played, Step, play
 from imgverify.demo.table import render_played
 from imgverify.errors import StoreError
+from imgverify.pull.engine import pull
 from imgverify.verdict import Decision, Grade
 
 if TYPE_CHECKING:
     from imgverify.pull.engine import Delivery
+    from imgverify.pull.progress import Progress
     from imgverify.registry.client import Network
     from imgverify.store.layout import LayoutSink
     from imgverify.verdict import Verdict
@@ -73,10 +75,10 @@ def test_a_pull_that_fails_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_layout_that_lies_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = scenario.pull
-
-    def lie(verdict: Verdict, network: Network, sink: LayoutSink, **rest: Any) -> Delivery:
-        delivery = honest(verdict, network, sink, **rest)
+    def lie(
+        verdict: Verdict, network: Network, sink: LayoutSink, *, progress: Progress
+    ) -> Delivery:
+        delivery = pull(verdict, network, sink, progress=progress)
         blob = next((sink._path / "blobs" / "sha256").iterdir())
         blob.write_bytes(blob.read_bytes() + b"!")
         return delivery

@@ -1,0 +1,106 @@
+"""What the documentation says is so: its commands run, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgverify.demo.images import stage
+from imgverify.exitcode import ExitCode
+from imgverify.serve.loopback import LoopbackRegistry
+from imgverify.verdict import Grade, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("keys/*.md")])
+COMMANDS = re.findall(
+    r"^\$ (imgverify .*?)(?:\s+# exit status (\d+))?$",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[tuple[str, str]]:
+    built = stage()
+    with LoopbackRegistry(built.upstream) as upstream, LoopbackRegistry(built.mirror) as mirror:
+        yield upstream.host, mirror.host
+
+
+def _on_loopback(text: str, hosts: tuple[str, str]) -> list[str]:
+    words = text.replace("docker.io", hosts[0]).replace("mirror.example", hosts[1]).split()
+    return [*words, "--insecure-http", hosts[0], "--insecure-http", hosts[1]]
+
+
+def test_the_readme_shows_every_command_that_needs_an_image() -> None:
+    assert {text.split()[1] for text, _ in COMMANDS} == {"verify", "compare", "pull"}
+
+
+@pytest.mark.parametrize(("text", "status"), COMMANDS)
+def test_a_command_of_the_readme_does_what_it_says(
+    text: str, status: str, hosts: tuple[str, str], tmp_path: Path
+) -> None:
+    command = _on_loopback(text.removeprefix("imgverify "), hosts)
+    done = subprocess.run(
+        [sys.executable, "-m", "imgverify", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == int(status or 0), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_example_runs(hosts: tuple[str, str]) -> None:
+    upstream, mirror = hosts
+    for name, status in (("app", 0), ("agent", 1)):
+        references = [f"{host}/library/{name}:1.4" for host in hosts]
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples" / "verify_image.py", *references, upstream, mirror],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda each: str(each.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not target.startswith(("https://", "mailto:")):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_rule_is_explained() -> None:
+    headings = re.findall(
+        r"^## (\S+)$", (ROOT / "docs" / "rules.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(headings) == sorted(each.value for each in Rule)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/exit-codes.md"])
+def test_every_exit_status_is_listed(page: str) -> None:
+    rows = re.findall(r"^\| (\d+) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(map(int, rows)) == sorted(ExitCode)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/verdicts.md"])
+def test_every_grade_is_explained(page: str) -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(each.value for each in Grade)
+
+
+def test_the_first_code_of_the_readme_is_the_two_set_up_commands() -> None:
+    block = (ROOT / "README.md").read_text(encoding="utf-8").split("```")[1].split("\n")
+    assert [line.split("#")[0].strip() for line in block[1:3]] == ["make demo", "make test"]
