@@ -202,6 +202,7 @@ class _Body(httpx.SyncByteStream):
         self._connection = connection
         self._answer = answer
         self._done = False
+        self._closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         view = memoryview(bytearray(limits.CHUNK))
@@ -219,10 +220,13 @@ class _Body(httpx.SyncByteStream):
         self._done = True
 
     def close(self) -> None:
-        reusable = self._done and not self._answer.will_close
+        if self._closed:
+            return
+        self._closed = True
+        # An answer to HEAD has no body to be read to its end.
+        reusable = (self._done or self._answer.length == 0) and not self._answer.will_close
         self._answer.close()
         if reusable:
-            self._done = False
             self._transport.give_back(self._connection)
         else:
             self._connection.close()
