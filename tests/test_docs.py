@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("keys/*.md")])
-COMMANDS = re.findall(
-    r"^\$ (imgverify .*?)(?:\s+# exit status (\d+))?$",
-    (ROOT / "README.md").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
+READMES = ["README.md", "README.zh-CN.md"]
+COMMANDS = [
+    found
+    for name in READMES
+    for found in re.findall(
+        r"^\$ (imgverify .*?)(?:\s+# exit status (\d+))?$",
+        (ROOT / name).read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,18 +94,19 @@ def test_every_rule_is_explained() -> None:
     assert sorted(headings) == sorted(each.value for each in Rule)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/exit-codes.md"])
+@pytest.mark.parametrize("page", [*READMES, "docs/exit-codes.md"])
 def test_every_exit_status_is_listed(page: str) -> None:
     rows = re.findall(r"^\| (\d+) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(map(int, rows)) == sorted(ExitCode)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/verdicts.md"])
+@pytest.mark.parametrize("page", [*READMES, "docs/verdicts.md"])
 def test_every_grade_is_explained(page: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(each.value for each in Grade)
 
 
-def test_the_first_code_of_the_readme_is_the_two_set_up_commands() -> None:
-    block = (ROOT / "README.md").read_text(encoding="utf-8").split("```")[1].split("\n")
+@pytest.mark.parametrize("page", READMES)
+def test_the_first_code_of_the_readme_is_the_two_set_up_commands(page: str) -> None:
+    block = (ROOT / page).read_text(encoding="utf-8").split("```")[1].split("\n")
     assert [line.split("#")[0].strip() for line in block[1:3]] == ["make demo", "make test"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import click
 
-from imgverify.cli.output import write_report
+from imgverify.cli.output import terminal_width, write_report
 from imgverify.exitcode import ExitCode
 
 if TYPE_CHECKING:
@@ -28,6 +27,5 @@ def command(app: App) -> ExitCode:
 
     app.note("Starting two registries on loopback ...\n")
     played = play(app.now)
-    width = shutil.get_terminal_size().columns
-    write_report(render_played(played, colour=app.colour, width=width), None)
+    write_report(render_played(played, colour=app.colour, width=terminal_width()), None)
     return ExitCode.ALLOWED if played.is_right else ExitCode.DENIED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,12 @@ def _render(verdicts: Sequence[Verdict], form: str, *, colour: bool) -> str:
         return render_json(verdicts)
     from imgverify.report.text import render_text  # noqa: PLC0415 - only one is needed
 
-    return render_text(verdicts, colour=colour, width=shutil.get_terminal_size().columns)
+    return render_text(verdicts, colour=colour, width=terminal_width())
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; elsewhere lines stay whole, so that grep finds them."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def write_report(text: str, path: str | None) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from imgverify.demo.scenario import Outcome, Played
 
 
-def render_played(played: Played, *, colour: bool, width: int) -> str:
+def render_played(played: Played, *, colour: bool, width: int | None) -> str:
     """Show the tampered image's verdict, then the table of all outcomes, and the count."""
     caught = [each for each in played.outcomes if each.step.twin is Twin.TAMPERED]
     lines = [f"Upstream runs at {played.upstream}, its mirror at {played.mirror}.", ""]
