@@ -164,8 +164,10 @@ def _whole(grade: Grade, explanation: Explanation) -> Iterator[Line]:
         for change in explanation.platforms
         for layer in change.layers
     )
-    if explanation.proven:
+    if explanation.proven and recompressed:
         yield 0, "proven: the layers' uncompressed bytes are upstream's"
+    elif explanation.proven:
+        yield 0, "proven: every layer has upstream's digest"
     elif recompressed:
         yield 0, "claimed by the configs only: the recompressed layers were not read (add --deep)"
     elif grade is Grade.REPACKAGED:
