@@ -155,7 +155,8 @@ class PlatformChange:
 class Explanation:
     """Why a grade was given.
 
-    `proven` says that every recompressed layer was read and hashed uncompressed.
+    `proven` says that every recompressed layer was read and hashed uncompressed, and that the
+    mirror added nothing that could make a runtime treat the image otherwise.
     `age` is how long upstream has had a newer image, at least; None where nobody knows.
     `attestations_absent` counts upstream's attestation children that the mirror's index lacks.
     """

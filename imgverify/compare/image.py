@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from imgverify.compare.layers import compare_configs, compare_layers
-from imgverify.oci.manifest import Index, Manifest
+from imgverify.compare.layers import are_proven, compare_configs, compare_layers
+from imgverify.oci.manifest import Index, Manifest, attested_image
+from imgverify.oci.mediatype import Kind
 from imgverify.verdict import (
     Comparison,
     ConfigState,
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
     from imgverify.oci.mediatype import MediaType
     from imgverify.oci.platform import Platform
+
+Attested = tuple["Digest", str | None]
 
 _SAME_LAYERS = {LayerState.EQUAL, LayerState.RECOMPRESSED}
 _SAME_CONFIG = {ConfigState.EQUAL, ConfigState.REWRITTEN}
@@ -62,11 +66,11 @@ class Image:
         return self._children(self.top)
 
     @property
-    def attestations(self) -> frozenset[Digest]:
-        """The digests of the attestation children."""
+    def attestations(self) -> frozenset[Attested]:
+        """The attestation children, each with the image that it is listed for."""
         if isinstance(self.top, Manifest):
             return frozenset()
-        return frozenset(each.digest for each in self.top.attestations)
+        return frozenset((each.digest, attested_image(each)) for each in self.top.attestations)
 
     def config_of(self, entry: Entry) -> ImageConfig | None:
         """Return an entry's config if it was read."""
@@ -103,12 +107,13 @@ class Knowledge:
 
 def compare(upstream: Image, mirror: Image, known: Knowledge, now: datetime) -> Comparison:
     """Grade the mirror's image; `identical` only for equal digests of the top documents."""
-    if upstream.top.digest == mirror.top.digest:
+    # By the bytes: the two sides may have been asked with different algorithms.
+    if upstream.top.digest.matches(mirror.top.content.data):
         return Comparison(Grade.IDENTICAL, Explanation("the digests are equal"))
     changes = _pair(upstream, mirror, known)
     absent = len(upstream.attestations - mirror.attestations)
     grade, summary = _grade(upstream, mirror, known, changes)
-    proven = grade is Grade.REPACKAGED and _is_proven(upstream, changes, known)
+    proven = grade is Grade.REPACKAGED and _is_proven(upstream, mirror, changes, known)
     age = None
     if grade is Grade.STALE:
         created = [config.created for config in upstream.configs.values() if config.created]
@@ -120,8 +125,9 @@ def _grade(
     upstream: Image, mirror: Image, known: Knowledge, changes: tuple[PlatformChange, ...]
 ) -> tuple[Grade, str]:
     present = {each.state for each in changes} - {PlatformState.ABSENT}
-    foreign = mirror.attestations - upstream.attestations - known.authentic
-    if present == {PlatformState.EQUAL} and mirror.attestations <= upstream.attestations:
+    added = mirror.attestations - upstream.attestations
+    foreign = {digest for digest, _ in added} - known.authentic
+    if present == {PlatformState.EQUAL} and not added:
         return _same_images(upstream, mirror, changes)
     if mirror.top.digest in known.authentic:
         return Grade.STALE, "an earlier image of upstream's, which upstream still serves by digest"
@@ -136,12 +142,29 @@ def _same_images(
     upstream: Image, mirror: Image, changes: tuple[PlatformChange, ...]
 ) -> tuple[Grade, str]:
     missing = sum(each.state is PlatformState.ABSENT for each in changes)
+    if not _keeps_order(upstream, mirror, changes):
+        return Grade.REPACKAGED, "the same images, in an order that lets runtimes choose another"
     if missing:
         total = len(upstream.entries)
         return Grade.SUBSET, f"{total - missing} of upstream's {total} platforms, each unchanged"
     if upstream.attestations - mirror.attestations:
         return Grade.SUBSET, "every platform unchanged; attestations are left out"
     return Grade.REPACKAGED, "the same images, listed in an index of other bytes"
+
+
+def _keeps_order(upstream: Image, mirror: Image, changes: tuple[PlatformChange, ...]) -> bool:
+    """Tell whether images for the very same platform come in upstream's order.
+
+    Of several that fit, runtimes take the first.
+    """
+    ours = [each.digest for each in upstream.entries]
+    theirs = [each.digest for each in mirror.entries]
+    places = sorted(
+        (str(each.platform), ours.index(each.upstream), theirs.index(each.mirror))
+        for each in changes
+        if each.upstream is not None and each.mirror is not None
+    )
+    return all(one[2] <= two[2] for one, two in pairwise(places) if one[0] == two[0])
 
 
 def _pair(upstream: Image, mirror: Image, known: Knowledge) -> tuple[PlatformChange, ...]:
@@ -169,12 +192,13 @@ def _pair(upstream: Image, mirror: Image, known: Knowledge) -> tuple[PlatformCha
 
 def _take_same(upstream: Image, here: Entry, mirror: Image, theirs: list[Entry]) -> Entry | None:
     """Take the mirror's entry of the same content, if it is offered to the same platform."""
+    alone = isinstance(mirror.top, Manifest)
     for there in theirs:
         if (here.digest, here.size) != (there.digest, there.size):
             continue
-        wrapped = isinstance(upstream.top, Manifest) and _label_is_true(mirror, there)
-        alone = isinstance(mirror.top, Manifest)
-        if alone or wrapped or here.platform == there.platform:
+        wrapped = isinstance(upstream.top, Manifest) and _fits(upstream.config_of(here), there)
+        typed = here.media_type == there.media_type
+        if alone or (typed and (wrapped or here.platform == there.platform)):
             theirs.remove(there)
             return there
     return None
@@ -193,11 +217,14 @@ def _take_platform(
 
 
 def _label_is_true(image: Image, entry: Entry) -> bool:
-    """Tell whether an entry's own config names the platform that its index offers it to."""
+    """Tell whether an entry is an image for the platform that its index offers it to."""
     if isinstance(image.top, Manifest):
         return True
-    config = image.config_of(entry)
-    if config is None or entry.platform is None:
+    return _fits(image.config_of(entry), entry)
+
+
+def _fits(config: ImageConfig | None, entry: Entry) -> bool:
+    if config is None or entry.platform is None or entry.media_type.kind is not Kind.MANIFEST:
         return False
     return config.platform.satisfies(entry.platform)
 
@@ -225,19 +252,24 @@ def _differing(
     return PlatformChange(platform, state, here.digest, there.digest, config, layers)
 
 
-def _is_proven(upstream: Image, changes: tuple[PlatformChange, ...], known: Knowledge) -> bool:
-    """Tell whether every recompressed layer was expanded and hashes to upstream's diff_id."""
-    by_digest = {each.digest: each for each in upstream.entries}
+def _is_proven(
+    upstream: Image, mirror: Image, changes: tuple[PlatformChange, ...], known: Knowledge
+) -> bool:
+    """Tell whether the mirror's image would run as upstream's does.
+
+    Every recompressed layer has to hash, uncompressed, to upstream's diff_id, and no annotation
+    may have been put in: some runtimes unpack by a table of contents that an annotation names,
+    or take settings from one.
+    """
+    ours = {each.digest: upstream.manifest_of(each) for each in upstream.entries}
+    theirs = {each.digest: mirror.manifest_of(each) for each in mirror.entries}
     for change in changes:
-        if change.state is not PlatformState.REPACKAGED or change.upstream is None:
+        if change.state is not PlatformState.REPACKAGED or not change.upstream or not change.mirror:
             continue
-        config = upstream.config_of(by_digest[change.upstream])
-        if config is None or len(config.diff_ids) != len(change.layers):
+        here, there = ours[change.upstream], theirs[change.mirror]
+        if here is None or there is None or set(there.annotations) - set(here.annotations):
             return False
-        for layer, diff_id in zip(change.layers, config.diff_ids, strict=True):
-            recompressed = layer.state is LayerState.RECOMPRESSED
-            if recompressed and (
-                layer.mirror is None or known.expanded.get(layer.mirror.digest) != diff_id
-            ):
-                return False
-    return True
+        config = upstream.configs.get(here.config.digest)
+        if config is None or not are_proven(change.layers, config.diff_ids, known.expanded):
+            return False
+    return _keeps_order(upstream, mirror, changes)

@@ -9,7 +9,7 @@ from imgverify.oci.config import is_oci_field
 from imgverify.verdict import ConfigChange, ConfigState, LayerChange, LayerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imgverify.oci.config import ImageConfig
     from imgverify.oci.descriptor import Descriptor
@@ -62,6 +62,24 @@ def compare_layers(
     return tuple(changes)
 
 
+def are_proven(
+    layers: Sequence[LayerChange], diff_ids: Sequence[Digest], expanded: Mapping[Digest, Digest]
+) -> bool:
+    """Tell whether what is inside each layer is known to be what upstream's config names."""
+    return len(layers) == len(diff_ids) and all(
+        _is_proven(layer, diff_id, expanded)
+        for layer, diff_id in zip(layers, diff_ids, strict=True)
+    )
+
+
+def _is_proven(layer: LayerChange, diff_id: Digest, expanded: Mapping[Digest, Digest]) -> bool:
+    if layer.upstream is None or layer.mirror is None:
+        return False
+    if not set(layer.mirror.annotations) <= set(layer.upstream.annotations):
+        return False
+    return layer.state is LayerState.EQUAL or expanded.get(layer.mirror.digest) == diff_id
+
+
 def _layers(manifest: Manifest, own: ImageConfig | None, other: ImageConfig | None) -> list[Layer]:
     if own is None or other is None:
         return [(layer, layer.digest) for layer in manifest.layers]
@@ -82,6 +100,20 @@ def _state(here: Descriptor | None, there: Descriptor | None, *, same: bool) -> 
         return LayerState.ADDED
     if there is None:
         return LayerState.DROPPED
-    if same:
-        return LayerState.EQUAL if here.digest == there.digest else LayerState.RECOMPRESSED
-    return LayerState.CHANGED
+    if not same or not _used_alike(here, there):
+        return LayerState.CHANGED
+    return LayerState.EQUAL if here.digest == there.digest else LayerState.RECOMPRESSED
+
+
+def _used_alike(here: Descriptor, there: Descriptor) -> bool:
+    """Tell whether a runtime that takes upstream's layer takes the mirror's as well.
+
+    Of the same blob the descriptors have to say the same, but for Docker's and OCI's words.
+    """
+    ours, theirs = here.media_type, there.media_type
+    if theirs.is_foreign and not ours.is_foreign:
+        return False
+    if here.digest != there.digest:
+        return None not in (ours.compression, theirs.compression)
+    known = ours.compression is not None and ours.compression == theirs.compression
+    return here.size == there.size and (known or ours == theirs)

@@ -138,8 +138,13 @@ def _fields(document: dict[str, object]) -> Mapping[str, str]:
         if key != "config"
     }
     leaves |= {f"config:{key}": value for key, value in (run or {}).items()}
-    # Null, false, empty text and empty list mean to Go's reader what an absent field means.
-    return {key: _canonical(key, value) for key, value in leaves.items() if value}
+    # Null, false, empty text and empty list mean to Go's reader what an absent field means;
+    # a zero can be a setting (Docker's StopTimeout).
+    return {
+        key: _canonical(key, value)
+        for key, value in leaves.items()
+        if value or (value == 0 and value is not False)
+    }
 
 
 def _canonical(key: str, value: object) -> str:

@@ -64,10 +64,12 @@ def decide_pull(policy: Policy, facts: Facts) -> Verdict:
     """
     judged = tuple(judge_mirror(policy, each) for each in facts.mirrors)
     decision = Decision.ALLOW
-    if facts.upstream.digest is None:
+    if facts.upstream.digest is None or not judged:
         decision = Decision.INCONCLUSIVE
     elif _has_error(facts.findings) or any(each.grade is Grade.DIVERGED for each in judged):
         decision = Decision.DENY
+    elif any(map(_is_dependent, judged)):
+        decision = Decision.INCONCLUSIVE
     return _verdict(decision, facts, judged)
 
 
@@ -76,7 +78,7 @@ def judge_mirror(policy: Policy, mirror: MirrorResult) -> MirrorResult:
     if mirror.grade is Grade.INCONCLUSIVE:
         return replace(mirror, decision=Decision.INCONCLUSIVE)
     unproven = mirror.grade is Grade.REPACKAGED and not mirror.explanation.proven
-    accepted = mirror.grade in policy.accept and not unproven
+    accepted = mirror.grade in policy.accept and mirror.digest is not None and not unproven
     if accepted and not _has_error(mirror.findings):
         return replace(mirror, decision=Decision.ALLOW)
     return replace(mirror, decision=Decision.DENY)
@@ -112,6 +114,11 @@ def _verdict(decision: Decision, facts: Facts, mirrors: tuple[MirrorResult, ...]
     if decision is Decision.ALLOW and upstream.digest is not None:
         pinned = upstream.reference.pinned(upstream.digest)
     return Verdict(facts.requested, upstream, mirrors, facts.findings, decision, pinned)
+
+
+def _is_dependent(mirror: MirrorResult) -> bool:
+    """Tell whether it was this mirror that spoke for upstream, whose word then is worth nothing."""
+    return any(each.rule is Rule.NOT_INDEPENDENT for each in mirror.findings)
 
 
 def _has_error(findings: tuple[Finding, ...]) -> bool:

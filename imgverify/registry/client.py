@@ -131,22 +131,25 @@ class RemoteRepository:
         served = self.manifest(reference)
         return Named(served.manifest.digest, served.served_by, served)
 
-    def has_manifest(self, digest: Digest) -> bool:
-        """Tell whether the registry says that it serves a manifest by this digest."""
+    def vouching_hosts(self, digest: Digest) -> tuple[str, ...]:
+        """Return the hosts that were asked, redirects included, if a manifest is served by digest.
+
+        Empty where it is not served: the registry's word by HEAD, or bytes where HEAD is refused.
+        """
         with self._at_side():
             try:
                 with self._manifest_call("HEAD", str(digest)) as answer:
-                    return _claimed_digest(answer.response) in (None, digest)
+                    served = _claimed_digest(answer.response) in (None, digest)
+                    return answer.served_by if served else ()
             except NotFound:
-                return False
+                return ()
             except Unreachable as error:
                 if error.status not in _NO_HEAD:
                     raise
             try:
-                self._fetch_manifest(str(digest), digest, None)
+                return self._fetch_manifest(str(digest), digest, None).served_by
             except NotFound:
-                return False
-            return True
+                return ()
 
     def manifest(self, reference: Reference, expected: MediaType | None = None) -> Served:
         """Fetch a manifest; with a digest in `reference` the bytes have to hash to it.

@@ -7,7 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgverify.compare.image import Image, Knowledge, compare
-from imgverify.errors import ContentError, DigestMismatch, NotFound, Side, SourceError
+from imgverify.errors import (
+    ContentError,
+    DigestMismatch,
+    LimitExceeded,
+    NotFound,
+    Side,
+    SourceError,
+)
+from imgverify.oci import limits
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.policy.decide import absent_platforms
 from imgverify.verdict import (
@@ -63,6 +71,7 @@ class _Compared:
     comparison: Comparison
     upstream: Image
     mirror: Reading
+    known: Knowledge
 
 
 def grade_mirror(case: Case, reference: Reference, served: Outcome[Served]) -> MirrorResult:
@@ -70,7 +79,7 @@ def grade_mirror(case: Case, reference: Reference, served: Outcome[Served]) -> M
     if isinstance(served, (SourceError, ContentError)):
         return failed_mirror(reference, served)
     try:
-        result = _dependent(case, reference) or _grade(case, reference, served.manifest)
+        result = _dependent(case, reference, served) or _grade(case, reference, served.manifest)
     except (SourceError, ContentError) as error:
         result = failed_mirror(reference, error)
     return replace(
@@ -94,14 +103,15 @@ def failed_mirror(reference: Reference, error: SourceError | ContentError) -> Mi
     return MirrorResult(reference, grade, Explanation(summary), findings=(finding,))
 
 
-def _dependent(case: Case, reference: Reference) -> MirrorResult | None:
+def _dependent(case: Case, reference: Reference, served: Served) -> MirrorResult | None:
     """Refuse to hold a mirror against an upstream that the mirror itself answered for."""
-    registry = reference.registry
-    if registry == case.question.upstream.registry:
+    upstream, asked = case.question.upstream, served.served_by[0]
+    # One host may be written in several ways; two repositories of one registry may be compared.
+    same_host = asked == case.moment.served_by[0]
+    same_path = reference.repository.path == upstream.repository.path
+    if asked not in case.moment.served_by or (same_host and not same_path):
         return None
-    if str(registry.api) not in case.moment.served_by:
-        return None
-    message = f"{case.question.upstream.registry} sends its callers to {registry}, the mirror"
+    message = f"{upstream.registry} is answered for by {reference.registry}, the mirror"
     hint = "compare with an upstream that answers for itself"
     finding = Finding(Rule.NOT_INDEPENDENT, Level.ERROR, message, Side.UPSTREAM, hint)
     explanation = Explanation("upstream and mirror are not independent")
@@ -109,7 +119,8 @@ def _dependent(case: Case, reference: Reference) -> MirrorResult | None:
 
 
 def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorResult:
-    if top.digest == case.moment.digest:
+    # By the bytes: the two sides may have been asked with different algorithms.
+    if case.moment.digest.matches(top.content.data):
         compared = _compare_identical(case, top)
     else:
         compared = _compare_differing(case, top)
@@ -117,7 +128,7 @@ def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorRes
     result = MirrorResult(
         reference, comparison.grade, comparison.explanation, coverage=Coverage.MANIFESTS
     )
-    if case.question.deep and comparison.grade in _READABLE:
+    if case.question.deep and case.thorough and comparison.grade in _READABLE:
         result = _deepen(case, result, compared)
     if result.grade in _READABLE:
         wanted = case.question.platforms
@@ -155,22 +166,31 @@ def _compare_identical(case: Case, top: Manifest | Index) -> _Compared:
         for each in reading.image.entries
     )
     comparison = replace(comparison, explanation=replace(comparison.explanation, platforms=changes))
-    return _Compared(_without_absent(comparison, reading), reading.image, reading)
+    return _Compared(_without_absent(comparison, reading), reading.image, reading, Knowledge())
 
 
 def _without_absent(comparison: Comparison, reading: Reading) -> Comparison:
     """Take account of images that an index lists and the mirror does not have."""
     if not reading.absent:
         return comparison
+    before = comparison.explanation.platforms
     changes = tuple(
         replace(each, state=PlatformState.ABSENT, mirror=None)
-        if each.mirror in reading.absent
+        if each.state is PlatformState.EQUAL and each.mirror in reading.absent
         else each
-        for each in comparison.explanation.platforms
+        for each in before
+    )
+    # Images of an index in the index were not compared one by one.
+    compared = {each.mirror for each in before}
+    inner = tuple(
+        PlatformChange(each.platform, PlatformState.ABSENT, each.digest, None)
+        for each in reading.image.entries
+        if each.digest in reading.absent and each.digest not in compared
     )
     summary = f"{comparison.explanation.summary}; {len(reading.absent)} listed images are not there"
-    explanation = replace(comparison.explanation, summary=summary, platforms=changes)
-    return replace(comparison, grade=Grade.SUBSET, explanation=explanation)
+    explanation = replace(comparison.explanation, summary=summary, platforms=(*changes, *inner))
+    grade = Grade.SUBSET if comparison.grade is Grade.IDENTICAL else comparison.grade
+    return replace(comparison, grade=grade, explanation=explanation)
 
 
 def _wanted(case: Case, top: Manifest | Index) -> tuple[Descriptor, ...]:
@@ -191,45 +211,72 @@ def _compare_differing(case: Case, top: Manifest | Index) -> _Compared:
     first = compare(Image(upstream_top), Image(top), Knowledge(), case.now)
     if first.grade in (Grade.SUBSET, Grade.REPACKAGED):
         reading = read_children(case.mirror, top, _wanted(case, top))
-        return _Compared(_without_absent(first, reading), Image(upstream_top), reading)
+        # What was read under upstream's digests is upstream's, wherever it came from.
+        upstream = replace(reading.image, top=upstream_top)
+        return _Compared(_without_absent(first, reading), upstream, reading, Knowledge())
     common = _digests(upstream_top) & _digests(top)
-    sides = ((case.upstream, upstream_top), (case.mirror, top))
-    upstream, mirror = all_or_raise(
-        [partial(_read_side, repository, document, common) for repository, document in sides]
-    )
-    known = Knowledge(_authentic(case, [top.digest]))
-    comparison = compare(upstream.image, mirror.image, known, case.now)
+    mirror = _read_mirror(case, top, common)
+    upstream = _read_upstream(case, upstream_top, mirror.image, common)
+    # An index that upstream serves vouches for what it lists.
+    known = Knowledge(_digests(top) if _authentic(case, [top.digest]) else frozenset())
+    comparison = compare(upstream, mirror.image, known, case.now)
     if comparison.grade is Grade.DIVERGED and isinstance(top, Index):
-        known = Knowledge(_authentic(case, _digests(top) - common))
-        comparison = compare(upstream.image, mirror.image, known, case.now)
-    return _Compared(comparison, upstream.image, mirror)
+        known = Knowledge(_authentic(case, _digests(top) - common - {top.digest}))
+        comparison = compare(upstream, mirror.image, known, case.now)
+    return _Compared(_without_absent(comparison, mirror), upstream, mirror, known)
 
 
 def _upstream_top(case: Case) -> Manifest | Index:
-    if case.moment.served is not None:
-        return case.moment.served.manifest
-    return case.upstream.manifest(case.question.upstream.pinned(case.moment.digest)).manifest
+    served, reference = case.moment.served, case.question.upstream.pinned(case.moment.digest)
+    return (served or case.upstream.manifest(reference)).manifest
 
 
-def _read_side(
-    repository: RemoteRepository, top: Manifest | Index, common: frozenset[Digest]
-) -> Reading:
+def _read_mirror(case: Case, top: Manifest | Index, common: frozenset[Digest]) -> Reading:
+    """Read what differs, and what is wanted: that has to be there, too, and may be read deeply."""
     children = () if isinstance(top, Manifest) else top.images
-    differing = [each for each in children if each.digest not in common]
-    return read_configs(repository, read_children(repository, top, differing))
+    wanted = {each.digest for each in _wanted(case, top)}
+    read = [each for each in children if each.digest in wanted or each.digest not in common]
+    return read_configs(case.mirror, read_children(case.mirror, top, read))
+
+
+def _read_upstream(
+    case: Case, top: Manifest | Index, mirror: Image, common: frozenset[Digest]
+) -> Image:
+    """Read what differs of the platforms that the mirror has; the others are absent anyway."""
+    children = () if isinstance(top, Manifest) else top.images
+    offered = {each.platform for each in mirror.entries} | {None}
+    differing = [
+        each for each in children if each.digest not in common and each.platform in offered
+    ]
+    reading = read_children(case.upstream, top, differing)
+    for digest in reading.absent:
+        msg = f"upstream lists {digest} and does not have it"
+        raise NotFound(msg, side=Side.UPSTREAM)
+    image = read_configs(case.upstream, reading).image
+    # An index in both indexes was read from the mirror only; its digest says that it is the same.
+    return replace(image, nested={**mirror.nested, **image.nested})
 
 
 def _digests(top: Manifest | Index) -> frozenset[Digest]:
-    if isinstance(top, Manifest):
-        return frozenset({top.digest})
-    return frozenset(each.digest for each in top.manifests)
+    """Return the digest of a manifest or index, and those that an index lists."""
+    listed = top.manifests if isinstance(top, Index) else ()
+    return frozenset({top.digest, *(each.digest for each in listed)})
 
 
 def _authentic(case: Case, digests: Iterable[Digest]) -> frozenset[Digest]:
     """Ask upstream which of these digests it serves; HEAD only, where HEAD is answered."""
     asked = tuple(digests)
-    served = all_or_raise([partial(case.upstream.has_manifest, each) for each in asked])
-    return frozenset(digest for digest, yes in zip(asked, served, strict=True) if yes)
+    if len(asked) > limits.INDEX_CHILDREN:
+        msg = f"an index that names {len(asked)} images which upstream's does not name"
+        raise LimitExceeded(msg, side=Side.MIRROR)
+    hosts = all_or_raise([partial(case.upstream.vouching_hosts, each) for each in asked])
+    mirror = str(case.mirror.repository.registry.api)
+    # What the mirror said for upstream, by way of a redirect, is not upstream's word.
+    return frozenset(
+        digest
+        for digest, asked_hosts in zip(asked, hosts, strict=True)
+        if asked_hosts and mirror not in asked_hosts[1:]
+    )
 
 
 def _manifests(image: Image) -> tuple[Manifest, ...]:
@@ -253,10 +300,11 @@ def _deepen(case: Case, result: MirrorResult, compared: _Compared) -> MirrorResu
     if deep.absent:
         names = ", ".join(str(each.digest) for each in deep.absent)
         return _regraded(result, Grade.MISSING, f"the mirror lacks {names}", ())
-    if result.grade is Grade.REPACKAGED and deep.expanded:
-        known = Knowledge(expanded=deep.expanded)
-        proven = compare(compared.upstream, image, known, case.now)
-        return replace(result, explanation=proven.explanation)
+    if result.grade is Grade.REPACKAGED:
+        known = replace(compared.known, expanded=deep.expanded)
+        again = compare(compared.upstream, image, known, case.now)
+        explanation = replace(result.explanation, proven=again.explanation.proven)
+        return replace(result, explanation=explanation)
     return result
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgverify.compare.image import Image
-from imgverify.errors import LimitExceeded, NotFound
+from imgverify.errors import LimitExceeded, Malformed, NotFound
 from imgverify.oci import limits
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.oci.mediatype import Kind
@@ -17,7 +17,6 @@ from imgverify.verify.parallel import all_or_raise
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from imgverify.oci.config import ImageConfig
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
     from imgverify.registry.client import RemoteRepository
@@ -44,13 +43,16 @@ def read_children(
 
 
 def read_configs(repository: RemoteRepository, reading: Reading) -> Reading:
-    """Read the config of every image whose manifest was read; absent ones stay unread."""
+    """Read the config of every image whose manifest was read.
+
+    Raises what `RemoteRepository.config` raises, `NotFound` for an absent one included.
+    """
     image = reading.image
     manifests = [*image.manifests.values()]
     if isinstance(image.top, Manifest):
         manifests.append(image.top)
-    tasks = [partial(_config, repository, each) for each in manifests if each.is_image]
-    configs = {each.digest: each for each in all_or_raise(tasks) if each is not None}
+    tasks = [partial(repository.config, each) for each in manifests if each.is_image]
+    configs = {each.digest: each for each in all_or_raise(tasks)}
     return replace(reading, image=replace(image, configs=configs))
 
 
@@ -86,13 +88,10 @@ def _child(repository: RemoteRepository, child: Descriptor) -> Manifest | Index 
     kind = child.media_type.kind
     expected = child.media_type if kind in (Kind.MANIFEST, Kind.INDEX) else None
     try:
-        return repository.manifest(reference, expected).manifest
+        found = repository.manifest(reference, expected).manifest
     except NotFound:
         return None
-
-
-def _config(repository: RemoteRepository, manifest: Manifest) -> ImageConfig | None:
-    try:
-        return repository.config(manifest)
-    except NotFound:
-        return None
+    if found.size != child.size:
+        msg = f"{child.digest} has {found.size} bytes, and is listed with {child.size}"
+        raise Malformed(msg, side=repository.side)
+    return found
