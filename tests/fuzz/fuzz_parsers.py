@@ -30,7 +30,7 @@ from imgverify.oci.reference import Reference
 from imgverify.oci.strictjson import loads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Target = Callable[[bytes], object]
 
@@ -173,16 +173,22 @@ def attempt(target: Target, data: bytes, tally: Tally) -> None:
         tally.crashes = [*tally.crashes, (data, error)][:10]
 
 
-def fuzz(targets: dict[str, Target], seconds: float, seed: int = 0) -> dict[str, Tally]:
-    """Mutate seeds for a while, giving each target its turn."""
+def fuzz(targets: dict[str, Target], turns: Iterable[object], seed: int = 0) -> dict[str, Tally]:
+    """Mutate seeds, giving each target an input a turn; a seed repeats itself."""
     rng = random.Random(seed)  # noqa: S311 - repeatable, and no secret
     corpora = {name: seeds(name) for name in targets}
     tallies = {name: Tally() for name in targets}
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    for _ in turns:
         for name, target in targets.items():
             attempt(target, mutate(rng.choice(corpora[name]), rng), tallies[name])
     return tallies
+
+
+def during(seconds: float) -> Iterator[None]:
+    """Give turns until the time is up."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
 
 
 def report(tallies: dict[str, Tally]) -> int:
@@ -224,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {name: TARGETS[name] for name in options.targets or TARGETS}
     if not options.plain and importlib.util.find_spec("atheris"):
         fuzz_with_atheris(chosen, options.seconds)
-    return report(fuzz(chosen, options.seconds, options.seed))
+    return report(fuzz(chosen, during(options.seconds), options.seed))
 
 
 if __name__ == "__main__":
