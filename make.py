@@ -293,7 +293,7 @@ def test(arguments: Sequence[str]) -> int:
     """Run all tests that this machine can run (CI=true: all, or fail); arguments go to pytest."""
     environment(dev=True)
     # A selection cannot reach the coverage that the whole has to.
-    return _run([PYTHON, "-m", "pytest", *(arguments or ["--cov"])])
+    return _run([PYTHON, "-m", "pytest", *(arguments or ["-n", "auto", "--cov"])])
 
 
 def system(arguments: Sequence[str]) -> int:

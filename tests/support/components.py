@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import make
@@ -56,3 +56,8 @@ def missing(wanted: Iterable[str]) -> list[str]:
         message = f"not in tests/peers/peers.json: {', '.join(sorted(unknown))}"
         raise ValueError(message)
     return [name for name in names() if name in chosen and make.find_peer(name, os.environ) is None]
+
+
+def nothing_may_be_left_out(environment: Mapping[str, str]) -> bool:
+    """Tell whether a missing component is a failure: in CI, and for `make system`."""
+    return "true" in (environment.get("CI"), environment.get("IMGVERIFY_REQUIRE_PEERS"))

@@ -1,4 +1,4 @@
-"""Leaves out the tests whose real components are missing; in CI nothing may be left out.
+"""Leaves out the tests whose real components are missing; `tests/conftest.py` says so.
 
 A test says what it needs: ``@pytest.mark.system("olareg")``. Without names it needs everything.
 """
@@ -10,37 +10,21 @@ import pytest
 
 from tests.support import components
 
-LEFT_OUT = pytest.StashKey[str]()
 
-
-def _nothing_may_be_left_out() -> bool:
-    return "true" in (os.environ.get("CI"), os.environ.get("IMGVERIFY_REQUIRE_PEERS"))
-
-
-def _missing_for(item: pytest.Item) -> list[str]:
+def _lacks_something(item: pytest.Item) -> bool:
     marks = list(item.iter_markers("system"))
     if any(not mark.args for mark in marks):
-        return components.missing(components.names())
-    return components.missing(name for mark in marks for name in mark.args)
+        return bool(components.missing(components.names()))
+    return bool(components.missing(name for mark in marks for name in mark.args))
 
 
 # Last, so that tests which -m or -k already took away ask for nothing.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what cannot run here, or refuse to run at all."""
-    lacking = {item: _missing_for(item) for item in items}
-    left_out = [item for item in items if lacking[item]]
-    if not left_out:
-        return
-    absent = ", ".join(
-        name for name in components.names() if any(name in m for m in lacking.values())
-    )
-    if _nothing_may_be_left_out():
-        message = f"missing components: {absent}; next: make peers"
-        raise pytest.UsageError(message)
-    config.stash[LEFT_OUT] = f"left out {len(left_out)} system tests: no {absent}; add: make peers"
+    """Deselect what cannot run here."""
+    left_out = [item for item in items if _lacks_something(item)]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if not lacking[item]]
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,17 +33,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure where nothing may be left out: a test may skip itself too."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and _nothing_may_be_left_out():
+    strict = components.nothing_may_be_left_out(os.environ)
+    if report.skipped and not hasattr(report, "wasxfail") and strict:
         report.outcome = "failed"
         report.longrepr = f"skipped, where nothing may be left out ({call.when}): {item.nodeid}"
     return report
-
-
-# Last, so that the line stands next to the counts.
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Say in one line what was left out."""
-    if LEFT_OUT in config.stash:
-        terminalreporter.write_line(config.stash[LEFT_OUT], yellow=True)

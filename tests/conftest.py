@@ -1,0 +1,25 @@
+"""What holds for every test run."""
+
+import os
+
+import pytest
+
+from tests.support import components
+
+
+def pytest_configure() -> None:
+    """Refuse to run without the real components where nothing may be left out."""
+    absent = components.missing(components.names())
+    if absent and components.nothing_may_be_left_out(os.environ):
+        message = f"missing components: {', '.join(absent)}; next: make peers"
+        raise pytest.UsageError(message)
+
+
+# Here and not with the system tests: the process that writes the summary may collect nothing.
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what could not be run, and how to add it."""
+    absent = ", ".join(components.missing(components.names()))
+    if absent:
+        line = f"left out: system tests that need {absent}; add: make peers"
+        terminalreporter.write_line(line, yellow=True)
