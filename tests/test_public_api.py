@@ -50,3 +50,14 @@ def test_importing_the_package_loads_nothing_of_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == "['imgverify.version']"
+
+
+def test_the_command_line_does_without_that_of_httpx() -> None:
+    code = (
+        "import sys; from imgverify.cli.app import execute;"
+        "execute(['verify', 'a/b@x']); import httpx; print('rich' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "False"

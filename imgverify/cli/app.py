@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,16 +16,20 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from imgverify.cli.output import tell, tell_error
+from imgverify.cli.output import is_terminal, served_lines, silence, tell, tell_error
 from imgverify.errors import ImgverifyError
 from imgverify.exitcode import ExitCode, of_error
+from imgverify.report.escape import escape
 from imgverify.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import FrameType
 
     from imgverify.cli.options import Manner
     from imgverify.registry.client import Network
+    from imgverify.registry.deadline import Deadline
+    from imgverify.verdict import Verdict
 
 _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
@@ -31,6 +38,9 @@ _COMMANDS: Final = {
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
     "completion": "Print the completion script for a shell.",
 }
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_COMPLETE: Final = "_IMGVERIFY_COMPLETE"
+_LONG: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,8 @@ class App:
 
         settings = NetworkSettings(*manner.insecure)
         credentials = read_config(self.config, os.environ)
-        with Network(settings, credentials, Deadline.after(manner.timeout)) as network:
+        deadline = Deadline.after(manner.timeout)
+        with Network(settings, credentials, deadline) as network, _stoppable(deadline):
             yield network
 
     def note(self, text: str) -> None:
@@ -61,10 +72,40 @@ class App:
         if not self.quiet:
             tell(text)
 
+    def detail(self, text: str) -> None:
+        """Say something that only those want to know who asked for more."""
+        if self.verbose:
+            self.note(text)
+
+    def detail_sources(self, verdicts: Sequence[Verdict]) -> None:
+        """Say which hosts answered."""
+        for line in (line for each in verdicts for line in served_lines(each)):
+            self.detail(line)
+
     @property
     def shows_progress(self) -> bool:
         """Whether somebody watches."""
-        return sys.stderr.isatty() and not self.quiet
+        return is_terminal(sys.stderr) and not self.quiet
+
+
+@contextmanager
+def _stoppable(deadline: Deadline) -> Iterator[None]:
+    """Let Ctrl-C, and what else ends a process, be heard by threads that wait for the network."""
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        deadline.cancelled.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [each for each in _ENDING if signal.getsignal(each) not in (None, signal.SIG_IGN)]
+    before = {each: signal.signal(each, stop) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class _Commands(click.Group):
@@ -86,11 +127,16 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="imgverify %(version)s")
 @click.option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Credentials, in the form of Docker's config.json. Default: Docker's own.",
 )
@@ -113,13 +159,13 @@ def cli(
     verbose: bool,
     color: str,
     debug: bool,  # noqa: ARG001 - read by execute(), also where parsing fails
-) -> None:
+) -> ExitCode | None:
     """Is the image a mirror gives you the one upstream published?
 
     Exit status: 0 allowed, 1 denied, 2 usage, 3 could not be decided, 4 could not be stored,
     130 interrupted.
     """
-    automatic = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    automatic = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
     context.obj = App(
         colour=color == "always" or (color == "auto" and automatic),
         quiet=quiet,
@@ -127,6 +173,10 @@ def cli(
         config=config or _docker_config(),
         now=datetime.now(UTC),
     )
+    if context.invoked_subcommand is None:
+        tell(context.get_help())
+        return ExitCode.USAGE
+    return None
 
 
 def _docker_config() -> Path:
@@ -141,29 +191,33 @@ def execute(arguments: Sequence[str]) -> int:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
         result: object = cli.main(list(arguments), prog_name="imgverify", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except SystemExit as stop:
-        # click's shell completion ends so; 0 is its answer to the shell, not to an image.
-        completing = "_IMGVERIFY_COMPLETE" in os.environ
-        return int(ExitCode.ALLOWED if completing and stop.code == 0 else ExitCode.INCONCLUSIVE)
+        # click's shell completion ends so; 0 is its answer to the shell, which passes no words.
+        completed = _COMPLETE in os.environ and not arguments and stop.code == 0
+        return int(ExitCode.ALLOWED if completed else ExitCode.INCONCLUSIVE)
     except BaseException as error:  # noqa: BLE001 - the last place where one can be told
-        return int(_report(error, debug="--debug" in arguments))
+        try:
+            return int(_report(error, debug="--debug" in arguments))
+        except BaseException:  # noqa: BLE001 - Python itself would end with 1, which is a verdict
+            return int(ExitCode.INCONCLUSIVE)
     # click gives an int for --help and --version; a command that gives no status decided nothing.
     return int(result) if isinstance(result, int) else int(ExitCode.INCONCLUSIVE)
 
 
 def _report(error: BaseException, *, debug: bool) -> ExitCode:
     if debug:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            tell(escape(line, limit=_LONG))
     if isinstance(error, click.ClickException):
-        error.show()
+        _tell_usage(error)
         return ExitCode.USAGE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         tell("imgverify: interrupted")
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
     elif isinstance(error, ImgverifyError):
         tell_error(error)
     else:
@@ -172,6 +226,16 @@ def _report(error: BaseException, *, debug: bool) -> ExitCode:
     return of_error(error)
 
 
+def _tell_usage(error: click.ClickException) -> None:
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        tell(error.ctx.get_usage())
+        tell(f"Try '{error.ctx.command_path} --help'.\n")
+    tell(f"imgverify: {escape(error.format_message(), limit=_LONG)}")
+
+
 def run() -> NoReturn:
     """Run as a program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where the terminal's encoding lacks a character, the report still has to be seen.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(execute(sys.argv[1:]))

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def command(
     app: App, *, one: str, other: str, asked: options.Asked, manner: options.Manner
 ) -> ExitCode:
-    r"""Compare B with A, platform by platform and layer by layer.
+    """Compare B with A, platform by platform and layer by layer.
 
     A takes the part of upstream. Exit status 0 only if both are identical.
 
     \b
     imgverify compare docker.io/library/nginx:1.27 mirror.example/hub/nginx:1.27
-    """
+    """  # noqa: D301 - click's sign for lines that are kept
     question = options.comparison_from(one, other, asked)
 
     from imgverify.policy.model import SAMENESS  # noqa: PLC0415 - after usage errors
@@ -38,5 +38,6 @@ def command(
 
     with app.network(manner) as network:
         verdicts = [verify(question, network, SAMENESS, app.now)]
+    app.detail_sources(verdicts)
     print_verdicts(verdicts, manner, colour=app.colour)
     return of_verdicts(verdicts)

@@ -12,11 +12,11 @@ from imgverify.exitcode import ExitCode
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, *, shell: str) -> ExitCode:
-    r"""Print the completion script for a shell.
+    """Print the completion script for a shell.
 
     \b
     imgverify completion bash > ~/.local/share/bash-completion/completions/imgverify
-    """
+    """  # noqa: D301 - click's sign for lines that are kept
     kind = get_completion_class(shell)
     if kind is None:
         msg = f"there is no completion for {shell}"

@@ -10,10 +10,10 @@ from imgverify.exitcode import of_verdicts
 from imgverify.policy.model import DEFAULT_POLICY
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
-from imgverify.pull.summary import summarise
+from imgverify.pull.summary import details, summarise
 from imgverify.report.text import render_text
 from imgverify.store.sink import open_sink
-from imgverify.verdict import Decision, Grade
+from imgverify.verdict import Decision, Grade, Level
 from imgverify.verify import verify_for_pull
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def deliver(
     _note_mirrors(app, verdict)
     with _progress(app) as progress:
         delivery = pull(verdict, network, sink, progress=progress, platforms=question.platforms)
+    app.detail_sources([verdict])
+    for line in details(delivery):
+        app.detail(line)
     for line in summarise(delivery):
         app.note(line)
     if manner.form == "json" or manner.output is not None:
@@ -51,7 +54,9 @@ def deliver(
 
 
 def _note_mirrors(app: App, verdict: Verdict) -> None:
-    if any(each.grade is not Grade.IDENTICAL for each in verdict.mirrors):
+    findings = [*verdict.findings, *(one for each in verdict.mirrors for one in each.findings)]
+    differs = any(each.grade is not Grade.IDENTICAL for each in verdict.mirrors)
+    if differs or any(each.level is not Level.NOTE for each in findings):
         app.note(render_text([verdict], colour=False, width=None))
 
 

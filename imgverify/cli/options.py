@@ -114,14 +114,23 @@ def compares(command: F) -> F:
     return _PLATFORM(_DEEP(_collect(Asked, "asked", command)))
 
 
+def _duration(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """Refuse what is no length of time; nan is neither too short nor too long."""
+    if not 0 < value <= _LONGEST:
+        msg = f"write seconds, more than 0 and at most {_LONGEST}."
+        raise click.BadParameter(msg)
+    return value
+
+
 def in_manner(timeout: int) -> Callable[[F], F]:
     """Give a command the options on report, time limit and TLS, as `manner`."""
     bound = click.option(
         "--timeout",
-        type=click.FloatRange(0, _LONGEST, min_open=True),
+        type=float,
         default=timeout,
         show_default=True,
         metavar="SECONDS",
+        callback=_duration,
         help="Give up after this long.",
     )
 

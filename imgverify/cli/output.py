@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
+import stat
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -39,37 +40,91 @@ def _render(verdicts: Sequence[Verdict], form: str, *, colour: bool) -> str:
     return render_text(verdicts, colour=colour, width=terminal_width())
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether somebody watches; a stream that the caller closed is None."""
+    return stream is not None and stream.isatty()
+
+
 def terminal_width() -> int | None:
     """Return the columns of the terminal; elsewhere lines stay whole, so that grep finds them."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def write_report(text: str, path: str | None) -> None:
     """Print a report, or put it whole into a file; raises `StoreError`."""
     line = text if text.endswith("\n") else text + "\n"
     if path is None:
-        click.echo(line, nl=False)
+        _print(line)
         return
-    target = Path(path)
     try:
-        handle, aside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(line)
-            Path(aside).chmod(0o644)
-            Path(aside).replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(aside).unlink()
-            raise
+        _write_file(Path(path), line.encode())
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror}"
         raise StoreError(msg, hint="name a file in a directory that can be written") from error
 
 
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        msg = "there is a report to print, and standard output is closed"
+        raise StoreError(msg, hint="name a file with -o")
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout)
+        msg = f"standard output cannot be written: {error.strerror}"
+        raise StoreError(msg) from error
+
+
+def silence(stream: TextIO | None) -> None:
+    """Drop what a stream could not write, which Python would try once more, and fail, at exit."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr] # None has no fileno
+        os.close(nowhere)
+
+
+def _write_file(target: Path, data: bytes) -> None:
+    """Replace a file at once; what is no file, such as /dev/stderr, is written to."""
+    try:
+        special = not stat.S_ISREG(target.stat().st_mode)
+    except FileNotFoundError:
+        special = False
+    if special:
+        with target.open("wb", buffering=0) as file:
+            file.write(data)
+        return
+    # The file itself gives way, not a link to it.
+    target = target.resolve()
+    aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+        aside.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise
+
+
 def tell(text: str) -> None:
-    """Say something in prose, which is never data."""
-    click.echo(text, err=True)
+    """Say something in prose, which is never data: that nobody hears it changes nothing."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def served_lines(verdict: Verdict) -> tuple[str, ...]:
+    """Return which hosts answered for each side, redirects included."""
+    sides = [(verdict.upstream.reference, verdict.upstream.served_by)]
+    sides += [(each.reference, each.served_by) for each in verdict.mirrors]
+    return tuple(
+        f"  {escape(str(reference))}: answered by {escape(' -> '.join(hosts))}"
+        for reference, hosts in sides
+        if hosts
+    )
 
 
 def tell_error(error: ImgverifyError) -> None:

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 def command(
     app: App, *, image: str, destination: str, asked: options.Asked, manner: options.Manner
 ) -> ExitCode:
-    r"""Verify an image, then fetch exactly what was verified.
+    """Verify an image, then fetch exactly what was verified.
 
     The bytes come from the mirrors, and from upstream what they lack or falsify. Prints the
     image's name with its digest. Nothing appears at the destination before all of it is verified.
 
     \b
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
-    """
+    """  # noqa: D301 - click's sign for lines that are kept
     (question,) = options.questions_from((image,), asked)
 
     from imgverify.cli.deliver import deliver  # noqa: PLC0415 - after usage errors

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 
 
 class TerminalProgress:
-    """One bar for all, and one for each blob under way."""
+    """One bar for all, and one for each blob under way.
 
-    def __init__(self) -> None:
+    Both move with the bytes. What was there already, or has to be fetched again, moves them too,
+    but is not counted into the rate.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -36,10 +40,11 @@ class TerminalProgress:
             TransferSpeedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[source]}", markup=False),
-            console=Console(stderr=True),
+            console=console or Console(stderr=True),
             transient=True,
         )
         self._tasks: dict[Digest, TaskID] = {}
+        self._there: dict[Digest, int] = {}
         self._total: TaskID | None = None
         self._lock = threading.Lock()
 
@@ -57,6 +62,12 @@ class TerminalProgress:
         """Take the bars away."""
         self._bars.stop()
 
+    @property
+    def arrived(self) -> int:
+        """How many bytes of all blobs are there."""
+        with self._lock:
+            return sum(self._there.values())
+
     def begin(self, blobs: Sequence[Descriptor]) -> None:
         """Show the bar for all."""
         size = sum(each.size for each in blobs)
@@ -64,7 +75,7 @@ class TerminalProgress:
 
     def present(self, blob: Descriptor) -> None:
         """Count what was there already."""
-        self._advance_total(blob.size)
+        self._jump(blob, blob.size)
 
     def started(self, blob: Descriptor, source: Repository, offset: int) -> None:
         """Show a blob's bar, from where it goes on."""
@@ -73,17 +84,28 @@ class TerminalProgress:
             if task is None:
                 task = self._bars.add_task(blob.digest.short, total=blob.size, source="")
                 self._tasks[blob.digest] = task
-        self._bars.update(task, completed=offset, source=f"from {source.registry}")
+        self._bars.reset(task, completed=offset, source=f"from {source.registry}")
+        self._jump(blob, offset)
 
     def advanced(self, blob: Descriptor, count: int) -> None:
-        """Move the blob's bar."""
+        """Move the blob's bar, and the one for all."""
+        with self._lock:
+            self._there[blob.digest] = self._there.get(blob.digest, 0) + count
         self._bars.advance(self._tasks[blob.digest], count)
-
-    def finished(self, blob: Descriptor) -> None:
-        """Take the blob's bar away, and move the one for all."""
-        self._bars.remove_task(self._tasks.pop(blob.digest))
-        self._advance_total(blob.size)
-
-    def _advance_total(self, count: int) -> None:
         if self._total is not None:
             self._bars.advance(self._total, count)
+
+    def finished(self, blob: Descriptor) -> None:
+        """Take the blob's bar away."""
+        self._jump(blob, blob.size)
+        task = self._tasks.pop(blob.digest, None)
+        if task is not None:
+            self._bars.remove_task(task)
+
+    def _jump(self, blob: Descriptor, there: int) -> None:
+        """Put the bar for all where it belongs; the rate is measured anew if that is elsewhere."""
+        with self._lock:
+            before = self._there.get(blob.digest, 0)
+            self._there[blob.digest] = there
+        if self._total is not None and there != before:
+            self._bars.reset(self._total, completed=self.arrived)

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def command(
     app: App, *, images: tuple[str, ...], asked: options.Asked, manner: options.Manner
 ) -> ExitCode:
-    r"""Say whether a mirror would give what upstream published.
+    """Say whether a mirror would give what upstream published.
 
     \b
     imgverify verify docker.io/library/nginx:1.27 --mirror mirror.example
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
-    """
+    """  # noqa: D301 - click's sign for lines that are kept
     questions = options.questions_from(images, asked)
 
     from imgverify.policy.model import DEFAULT_POLICY  # noqa: PLC0415 - after usage errors
@@ -36,5 +36,6 @@ def command(
 
     with app.network(manner) as network:
         verdicts = [verify(each, network, DEFAULT_POLICY, app.now) for each in questions]
+    app.detail_sources(verdicts)
     print_verdicts(verdicts, manner, colour=app.colour)
     return of_verdicts(verdicts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import (
     AllSourcesFailed,
+    ImgverifyError,
     InputError,
     Interrupted,
     LimitExceeded,
@@ -20,14 +21,14 @@ from imgverify.oci.manifest import Index, Manifest
 from imgverify.oci.mediatype import Kind
 from imgverify.oci.reference import Reference
 from imgverify.pull.fetch import Fetched, Sources, Transfer
-from imgverify.pull.plan import describe, plan, wanted_children
+from imgverify.pull.plan import describe, plan, require_platforms, wanted_children
 from imgverify.store.base import Delivered
 from imgverify.verdict import Grade
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
-    from imgverify.errors import ImgverifyError
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from imgverify.registry.client import Network, RemoteRepository
     from imgverify.store.base import Sink
     from imgverify.verdict import Verdict
+
+    T = TypeVar("T")
 
 _WORKERS: Final = 4
 #: Mirrors of other grades either do not answer, or answer with what must not be used.
@@ -72,17 +75,23 @@ def pull(
     `InputError` for a verdict that does not allow it or a platform that is not there, and
     `Interrupted`.
     """
-    if verdict.pinned is None:
+    digest = verdict.pinned.digest if verdict.pinned else None
+    if verdict.pinned is None or digest is None:
         msg = f"{verdict.requested} was not allowed, so it cannot be pulled"
         raise InputError(msg)
     sources = Sources(_repositories(verdict, network))
     try:
-        laid_out = _lay_out(verdict.upstream.reference, verdict.pinned, sources, platforms)
+        top = _top(digest, sources, platforms)
+        children = _children(top, sources, network, platforms)
+        laid_out = plan(verdict.upstream.reference, top, children, platforms)
         fetched = _fill(laid_out, sources, sink, (network, progress))
     except AllSourcesFailed as error:
         msg = f"the image is not complete: {error.message}"
         hint = "nothing was stored; try again, or name another mirror"
         raise StoreError(msg, hint=hint) from error
+    except KeyboardInterrupt as error:
+        msg = "interrupted; a later run goes on from here"
+        raise Interrupted(msg) from error
     pinned = verdict.pinned.pinned(laid_out.root.digest)
     return Delivery(pinned, laid_out.size, fetched, sources.falsified)
 
@@ -93,36 +102,36 @@ def _repositories(verdict: Verdict, network: Network) -> tuple[RemoteRepository,
     return (*(network.at(each, Side.MIRROR) for each in dict.fromkeys(mirrors)), upstream)
 
 
-def _lay_out(
-    name: Reference, pinned: Reference, sources: Sources, platforms: tuple[Platform, ...]
-) -> Plan:
-    digest = pinned.digest
-    if digest is None:
-        msg = f"{pinned} is not pinned to a digest"
-        raise InputError(msg)
+def _top(digest: Digest, sources: Sources, platforms: tuple[Platform, ...]) -> Manifest | Index:
+    """Return what was pinned; one image alone has to be for the wanted platform."""
     top = _document(sources, digest, None)
+    if isinstance(top, Manifest) and platforms:
+        config = None
+        if top.is_image:
+            config = sources.first(str(top.config.digest), lambda source: source.config(top))
+        require_platforms(config.platform if config else None, platforms)
+    return top
+
+
+def _children(
+    top: Manifest | Index, sources: Sources, network: Network, platforms: tuple[Platform, ...]
+) -> dict[Digest, Manifest | Index]:
     children: dict[Digest, Manifest | Index] = {}
     level = wanted_children(top, platforms)
     for _ in range(limits.INDEX_DEPTH):
         if len(children) + len(level) > limits.INDEX_CHILDREN:
             msg = f"an index of more than {limits.INDEX_CHILDREN} images"
             raise LimitExceeded(msg, side=Side.UPSTREAM)
-        found = _documents(sources, level)
-        children |= found
-        level = tuple(
-            each for one in found.values() if isinstance(one, Index) for each in one.manifests
-        )
+        tasks = [partial(_document, sources, each.digest, each) for each in level]
+        found = _all(network, tasks)
+        children |= {each.digest: each for each in found}
+        below = [each for one in found if isinstance(one, Index) for each in one.manifests]
+        fresh = {each.digest: each for each in below if each.digest not in children}
+        level = tuple(fresh.values())
     if level:
         msg = f"an index nested deeper than {limits.INDEX_DEPTH} levels"
         raise LimitExceeded(msg, side=Side.UPSTREAM)
-    return plan(name, top, children, platforms)
-
-
-def _documents(sources: Sources, wanted: tuple[Descriptor, ...]) -> dict[Digest, Manifest | Index]:
-    unique = {each.digest: each for each in wanted}
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        tasks = [pool.submit(_document, sources, key, each) for key, each in unique.items()]
-        return {key: each.result() for key, each in zip(unique, tasks, strict=True)}
+    return children
 
 
 def _document(sources: Sources, digest: Digest, listed: Descriptor | None) -> Manifest | Index:
@@ -145,9 +154,9 @@ def _fill(
         for document in laid_out.documents:
             _place(sink, document)
         progress.begin(laid_out.blobs)
-        tasks = [partial(_bring, sink, sources, progress, each) for each in laid_out.blobs]
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            fetched = _gather(network, [pool.submit(each) for each in tasks])
+        fetched = _all(
+            network, [partial(_bring, sink, sources, progress, each) for each in laid_out.blobs]
+        )
         sink.commit(Delivered(laid_out.root, laid_out.images, laid_out.name))
     except BaseException:
         sink.abandon()
@@ -155,18 +164,23 @@ def _fill(
     return fetched
 
 
-def _gather(network: Network, futures: list[Future[Fetched]]) -> tuple[Fetched, ...]:
-    """Wait for all; the first failure calls off the rest and is raised."""
+def _all(network: Network, tasks: Sequence[Callable[[], T]]) -> tuple[T, ...]:
+    """Do tasks side by side; the first failure calls off the rest, and is raised once they end."""
+    cancelled = network.deadline.cancelled
     try:
-        for each in as_completed(futures):
-            each.result()
-    except BaseException as error:
-        network.deadline.cancelled.set()
-        for each in futures:
-            each.cancel()
-        if isinstance(error, KeyboardInterrupt):
-            msg = "interrupted; a later run goes on from here"
-            raise Interrupted(msg) from error
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            try:
+                futures = [pool.submit(each) for each in tasks]
+                for each in as_completed(futures):
+                    each.result()
+            except BaseException:
+                cancelled.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    except ImgverifyError as error:
+        # Those who had to hear it have ended, and the network may be wanted for other things.
+        if not isinstance(error, Interrupted):
+            cancelled.clear()
         raise
     return tuple(each.result() for each in futures)
 

@@ -11,6 +11,7 @@ from imgverify.errors import (
     AllSourcesFailed,
     ContentError,
     ImgverifyError,
+    NotFound,
     SourceError,
     Unreachable,
 )
@@ -45,8 +46,8 @@ class Fetched:
 class Sources:
     """Repositories in the order in which they are asked; safe to share between threads.
 
-    One that fails `limits.SOURCE_FAILURES` times in other ways than lacking a blob is not asked
-    again, as long as there is another.
+    One that fails `limits.SOURCE_FAILURES` times in other ways than lacking something is asked
+    after the others from then on.
     """
 
     def __init__(self, repositories: tuple[RemoteRepository, ...]) -> None:
@@ -56,17 +57,24 @@ class Sources:
         self._lock = threading.Lock()
 
     @property
-    def alive(self) -> tuple[RemoteRepository, ...]:
-        """The repositories worth asking; never empty."""
-        with self._lock:
-            tired = limits.SOURCE_FAILURES
-            alive = [each for each in self._repositories if self._failures[each.repository] < tired]
-        return tuple(alive) or self._repositories[-1:]
+    def in_order(self) -> tuple[RemoteRepository, ...]:
+        """All repositories, those that keep failing last: they may be the only ones that have it.
 
-    def failed(self, source: RemoteRepository) -> None:
-        """Take note of a failure."""
+        Otherwise the order is the one given.
+        """
         with self._lock:
-            self._failures[source.repository] += 1
+            failures = Counter(self._failures)
+
+        def is_tired(each: RemoteRepository) -> bool:
+            return failures[each.repository] >= limits.SOURCE_FAILURES
+
+        return tuple(sorted(self._repositories, key=is_tired))
+
+    def failed(self, source: RemoteRepository, error: ImgverifyError) -> None:
+        """Take note of a failure; to lack something is none."""
+        if not isinstance(error, NotFound):
+            with self._lock:
+                self._failures[source.repository] += 1
 
     @property
     def falsified(self) -> tuple[tuple[Repository, ImgverifyError], ...]:
@@ -76,16 +84,13 @@ class Sources:
     def first(self, what: str, ask: Callable[[RemoteRepository], T]) -> T:
         """Return the first good answer; raises `AllSourcesFailed` with every cause."""
         causes: list[ImgverifyError] = []
-        for source in self.alive:
+        for source in self.in_order:
             try:
                 return ask(source)
-            except Unreachable as error:
-                self.failed(source)
-                causes.append(error)
-            except ContentError as error:
-                self._falsified.append((source.repository, error))
-                causes.append(error)
-            except SourceError as error:
+            except (SourceError, ContentError) as error:
+                self.failed(source, error)
+                if isinstance(error, ContentError):
+                    self._falsified.append((source.repository, error))
                 causes.append(error)
         raise no_source(what, causes)
 
@@ -113,13 +118,12 @@ class Transfer:
         """
         refused: list[tuple[Repository, ImgverifyError]] = []
         self._replay()
-        for source in sources.alive:
+        for source in sources.in_order:
             error = self._exhaust(source)
             if error is None:
                 self._part.complete()
                 return Fetched(self._want, source.repository, tuple(refused))
-            if isinstance(error, Unreachable):
-                sources.failed(source)
+            sources.failed(source, error)
             refused.append((source.repository, error))
         raise no_source(str(self._want.digest), [error for _, error in refused])
 

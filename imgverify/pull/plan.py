@@ -49,16 +49,23 @@ def describe(document: Manifest | Index, platform: Platform | None = None) -> De
 
 
 def wanted_children(top: Manifest | Index, wanted: tuple[Platform, ...]) -> tuple[Descriptor, ...]:
-    """Return the children of an index that have to be fetched.
+    """Return the children of an index that have to be fetched, each once.
 
     All of them, attestations too, where no platform is named.
     Raises `InputError` for a platform that the index lacks, or lists more than once.
     """
     if isinstance(top, Manifest):
         return ()
-    if not wanted:
-        return top.manifests
-    return tuple(_only(top, each) for each in wanted)
+    children = tuple(_only(top, each) for each in wanted) if wanted else top.manifests
+    return tuple({each.digest: each for each in children}.values())
+
+
+def require_platforms(offered: Platform | None, wanted: tuple[Platform, ...]) -> None:
+    """Raise `InputError` unless an image that is no index is for each of these platforms."""
+    for each in wanted:
+        if offered is None or not offered.satisfies(each):
+            msg = f"upstream publishes nothing for {each}"
+            raise InputError(msg, hint=f"it has {offered or 'no platform'}")
 
 
 def plan(
@@ -70,13 +77,15 @@ def plan(
     """Lay out the image; one wanted platform of an index stands by itself at the destination."""
     documents: tuple[Manifest | Index, ...] = (top, *children.values())
     root = describe(top)
-    if isinstance(top, Index) and len(wanted) == 1:
-        (child,) = children.values()
-        documents = (child,)
-        root = describe(child, wanted[0])
+    chosen = wanted_children(top, wanted)
+    if wanted and len(chosen) == 1:
+        (entry,) = chosen
+        documents = tuple(children.values())
+        root = describe(children[entry.digest], entry.platform)
     manifests = [each for each in documents if isinstance(each, Manifest)]
+    indexes = [each for each in (top, *documents) if isinstance(each, Index)]
     blobs = {blob.digest: blob for each in manifests for blob in (each.config, *each.layers)}
-    attestations = {each.digest for each in top.attestations} if isinstance(top, Index) else set()
+    attestations = {child.digest for each in indexes for child in each.attestations}
     return Plan(
         name=name,
         root=root,

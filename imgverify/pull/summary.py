@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from imgverify.errors import ContentError
+from imgverify.errors import ContentError, NotFound
 from imgverify.report.escape import escape
 from imgverify.report.explain import size_text
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from imgverify.errors import ImgverifyError
     from imgverify.oci.reference import Repository
     from imgverify.pull.engine import Delivery
+    from imgverify.pull.fetch import Fetched
 
 
 def summarise(delivery: Delivery) -> tuple[str, ...]:
@@ -20,19 +21,40 @@ def summarise(delivery: Delivery) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for each in delivery.fetched:
-        source = str(each.source.registry) if each.source else "the destination itself"
-        counts[source] += 1
-        sizes[source] += each.blob.size
+        counts[_source(each)] += 1
+        sizes[_source(each)] += each.blob.size
     total = f"{len(delivery.fetched)} blobs, {size_text(delivery.size)}, every byte hashed"
     lines = [total]
     lines += [f"  {counts[key]} from {key}, {size_text(sizes[key])}" for key in sorted(counts)]
     for liar, error in delivery.falsified:
         lines.append(f"  warning: {_refusal('a manifest', liar, error)}")
-    for each in delivery.fetched:
+    return (*lines, *_refusals(delivery.fetched))
+
+
+def details(delivery: Delivery) -> tuple[str, ...]:
+    """Return a line for every config and layer, with its source."""
+    return tuple(
+        f"  {each.blob.digest} {size_text(each.blob.size)} from {_source(each)}"
+        for each in delivery.fetched
+    )
+
+
+def _source(fetched: Fetched) -> str:
+    return str(fetched.source.registry) if fetched.source else "the destination itself"
+
+
+def _refusals(fetched: tuple[Fetched, ...]) -> tuple[str, ...]:
+    """Tell each refusal, but only count what is absent: a stale mirror lacks every new layer."""
+    lines: list[str] = []
+    absent: Counter[str] = Counter()
+    for each in fetched:
         for refused, error in each.refused:
-            taken = f"; taken from {each.source.registry}" if each.source else ""
-            what = f"{each.blob.digest.short}{taken}"
-            lines.append(f"  {_level(error)}: {_refusal(what, refused, error)}")
+            if isinstance(error, NotFound):
+                absent[str(refused.registry)] += 1
+            else:
+                what = f"{each.blob.digest.short}; taken from {_source(each)}"
+                lines.append(f"  {_level(error)}: {_refusal(what, refused, error)}")
+    lines += [f"  note: {key} lacks {absent[key]} of them" for key in sorted(absent)]
     return tuple(lines)
 
 

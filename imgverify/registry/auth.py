@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 import httpx
 
-from imgverify.errors import Malformed, Unauthorized
+from imgverify.errors import ContentError, Malformed, Unauthorized
 from imgverify.oci import limits
 from imgverify.oci.reference import Registry
 from imgverify.oci.strictjson import load_object
 from imgverify.registry.challenge import Challenge, parse_challenges
 from imgverify.registry.credentials import ANONYMOUS, Credentials
-from imgverify.registry.urls import is_ip_literal, registry_of, resolve_server_url
+from imgverify.registry.dial import HEARING
+from imgverify.registry.failure import about
+from imgverify.registry.urls import is_among, is_ip_literal, registry_of, resolve_server_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from imgverify.registry.credentials import CredentialStore
     from imgverify.registry.deadline import Deadline
@@ -32,6 +36,7 @@ _REALM_HOSTS: Final = {
 }
 _CLIENT_ID: Final = "imgverify"
 _OK: Final = 200
+_BEARER: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +67,19 @@ class Authenticator:
         self._credentials = credentials
         self._send = send
         self._lock = threading.Lock()
+        self._turns: dict[Registry, threading.Lock] = {}
+        self._known: dict[Registry, Credentials | Unauthorized] = {}
         self._wanted: dict[tuple[Registry, str], tuple[Challenge, httpx.URL]] = {}
         self._tokens: dict[tuple[str, str, str], _Token] = {}
 
     def header(self, registry: Registry, scope: str, deadline: Deadline) -> str | None:
         """Return the Authorization header for a request, None where nothing was asked for yet."""
-        with self._lock:
-            wanted = self._wanted.get((registry, scope))
-            if wanted is None:
-                return None
+        wanted = self._wanted.get((registry, scope))
+        if wanted is None:
+            return None
+        with self._turn(registry, deadline):
             challenge, url = wanted
-            credentials = self._credentials.lookup(registry)
+            credentials = self._lookup(registry, deadline)
             if challenge.scheme == "basic":
                 return _basic(credentials)
             if credentials.registry_token:
@@ -80,17 +87,55 @@ class Authenticator:
             token = self._token(registry, challenge, (url, scope), deadline)
             return f"Bearer {token.value}"
 
-    def challenged(self, registry: Registry, scope: str, url: httpx.URL, header: str) -> bool:
-        """Take note of a 401's WWW-Authenticate header; returns whether it can be answered."""
+    def challenged(
+        self,
+        registry: Registry,
+        scope: str,
+        refused: tuple[httpx.Response, str | None],
+        deadline: Deadline,
+    ) -> bool:
+        """Take note of a 401 and of the header that it refused; tells if it can be answered."""
+        response, used = refused
+        header = ", ".join(response.headers.get_list("WWW-Authenticate"))
         for challenge in parse_challenges(header):
-            if challenge.scheme == "bearer" or (
-                challenge.scheme == "basic" and self._credentials.lookup(registry).username
-            ):
-                with self._lock:
-                    self._wanted[registry, scope] = (challenge, url)
-                    self._tokens.pop(_key(challenge, scope), None)
-                return True
+            if challenge.scheme not in ("basic", "bearer"):
+                continue
+            with self._turn(registry, deadline):
+                if challenge.scheme == "basic" and not self._lookup(registry, deadline).username:
+                    continue
+                self._wanted[registry, scope] = (challenge, response.request.url)
+                token = self._tokens.get(_key(challenge, scope))
+                # Another thread may have a new one already, which nobody has refused.
+                if token is not None and used == f"Bearer {token.value}":
+                    del self._tokens[_key(challenge, scope)]
+            return True
         return False
+
+    @contextmanager
+    def _turn(self, registry: Registry, deadline: Deadline) -> Iterator[None]:
+        """Wait while another thread gets what this one wants as well, but never deaf."""
+        with self._lock:
+            turn = self._turns.setdefault(registry, threading.Lock())
+        with about(registry):
+            while not turn.acquire(timeout=deadline.patience(HEARING)):
+                pass
+        try:
+            yield
+        finally:
+            turn.release()
+
+    def _lookup(self, registry: Registry, deadline: Deadline) -> Credentials:
+        """Look credentials up once: a helper takes long, may ask the user, and may fail."""
+        known = self._known.get(registry)
+        if known is None:
+            try:
+                known = self._credentials.lookup(registry, deadline)
+            except Unauthorized as error:
+                known = error
+            self._known[registry] = known
+        if isinstance(known, Unauthorized):
+            raise Unauthorized(known.message, hint=known.hint)
+        return known
 
     def _token(
         self,
@@ -103,7 +148,7 @@ class Authenticator:
         key = _key(challenge, scope)
         token = self._tokens.get(key)
         if token is None or token.expires <= time.monotonic():
-            credentials = self._credentials.lookup(registry)
+            credentials = self._lookup(registry, deadline)
             realm = _realm(url, challenge)
             _refuse_foreign_realm(registry, realm, credentials)
             token = self._fetch(realm, challenge, (credentials, scope), deadline)
@@ -159,9 +204,10 @@ def _realm(url: httpx.URL, challenge: Challenge) -> httpx.URL:
 
 
 def _refuse_foreign_realm(registry: Registry, realm: httpx.URL, credentials: Credentials) -> None:
-    host = registry_of(realm)
-    if credentials == ANONYMOUS or host in (registry, _REALM_HOSTS.get(registry)):
+    allowed = {registry, _REALM_HOSTS.get(registry, registry)}
+    if credentials == ANONYMOUS or is_among(realm, allowed):
         return
+    host = registry_of(realm)
     msg = f"the registry wants its credentials to be sent to another host, {host}"
     hint = f"credentials for {registry} are only ever sent to {registry}; log out to go on"
     raise Unauthorized(msg, hint=hint)
@@ -195,9 +241,9 @@ def _oauth_request(realm: httpx.URL, service: str, scope: str, refresh: str) -> 
 
 
 def _parse_token(body: bytes) -> _Token:
-    fields = load_object(body, "the token server's answer")
+    fields = _fields(body)
     value = fields.get("token") or fields.get("access_token")
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+    if not isinstance(value, str) or not _BEARER.fullmatch(value):
         msg = "the token server's answer holds no token"
         raise Malformed(msg)
     lifetime = fields.get("expires_in")
@@ -206,3 +252,11 @@ def _parse_token(body: bytes) -> _Token:
     lifetime = min(float(lifetime), limits.TOKEN_LIFETIME_MAX)
     # A token that ends while a request is under way is as good as none.
     return _Token(value, time.monotonic() + lifetime * 0.9)
+
+
+def _fields(body: bytes) -> dict[str, object]:
+    try:
+        return load_object(body, "")
+    except ContentError:
+        # Not raised on: the error's chain would hold the answer, and so perhaps the token.
+        return {}

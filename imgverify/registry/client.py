@@ -14,6 +14,7 @@ from imgverify.errors import (
     LimitExceeded,
     Malformed,
     NotFound,
+    Side,
     SourceError,
     Unreachable,
 )
@@ -23,15 +24,15 @@ from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import Index, parse_manifest
 from imgverify.oci.mediatype import ACCEPT_MANIFEST, MediaType
 from imgverify.oci.stream import verified
+from imgverify.registry.failure import about
 from imgverify.registry.listing import Referrers, list_referrers, list_tags, merge_referrers
-from imgverify.registry.session import Answer, Call, NetworkSettings, Session, read_body
+from imgverify.registry.session import Answer, Call, NetworkSettings, Session
 from imgverify.registry.urls import api_url, registry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-    from imgverify.errors import Side
     from imgverify.oci.config import ImageConfig
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.manifest import Manifest
@@ -119,9 +120,14 @@ class RemoteRepository:
         """
         with self._at_side():
             try:
-                with self._manifest_call("HEAD", _name(reference)) as answer:
+                with self._session.send(self._manifest_call("HEAD", _name(reference))) as answer:
                     claimed = _claimed_digest(answer.response)
                     served_by = answer.served_by
+            except NotFound:
+                # Some proxies know a tag only to GET, whose word counts.
+                if reference.digest is not None:
+                    raise
+                claimed, served_by = None, ()
             except Unreachable as error:
                 if error.status not in _NO_HEAD:
                     raise
@@ -138,7 +144,7 @@ class RemoteRepository:
         """
         with self._at_side():
             try:
-                with self._manifest_call("HEAD", str(digest)) as answer:
+                with self._session.send(self._manifest_call("HEAD", str(digest))) as answer:
                     served = _claimed_digest(answer.response) in (None, digest)
                     return answer.served_by if served else ()
             except NotFound:
@@ -186,7 +192,8 @@ class RemoteRepository:
         headers = {"Accept": "*/*"}
         if offset:
             headers["Range"] = f"bytes={offset}-{want.size - 1}"
-        with self._at_side(), self._call("GET", f"/blobs/{want.digest}", headers, deadline) as got:
+        call = self._call("GET", f"/blobs/{want.digest}", headers, deadline)
+        with self._at_side(), self._session.send(call) as got:
             start = _start(got.response, offset, want.size)
             yield _chunks(got.response), start
 
@@ -196,7 +203,7 @@ class RemoteRepository:
         Raises `LimitExceeded` beyond `limits.TAG_PAGES` pages or `limits.TAGS` tags.
         """
         with self._at_side():
-            return list_tags(self._open_page, f"{self._base}/tags/list")
+            return list_tags(self._fetch_page, f"{self._base}/tags/list")
 
     def referrers(self, digest: Digest, artifact_type: MediaType | None = None) -> Referrers:
         """List what names `digest` as its subject, by referrers API and fallback tag together.
@@ -207,7 +214,7 @@ class RemoteRepository:
         """
         tag = f"{digest.algorithm.value[:32]}-{digest.encoded[:64]}"
         with self._at_side():
-            api = list_referrers(self._open_page, f"{self._base}/referrers/{digest}")
+            api = list_referrers(self._fetch_page, f"{self._base}/referrers/{digest}")
             try:
                 index = self._fetch_manifest(tag, None, None).manifest
             except NotFound:
@@ -215,41 +222,33 @@ class RemoteRepository:
             more = index.manifests if isinstance(index, Index) else ()
             return merge_referrers(digest, api, more, artifact_type)
 
-    def _open_page(self, target: str | httpx.URL, accept: str) -> Answer:
-        """Open one page of a listing, by path or by the URL of a checked Link header."""
+    def _fetch_page(self, target: str | httpx.URL, accept: str) -> tuple[Answer, bytes]:
+        """Fetch one page of a listing, by path or by the URL of a checked Link header."""
         url = target if isinstance(target, httpx.URL) else self._url(target)
-        return self._session.send(
-            Call(
-                "GET",
-                url,
-                self.repository.registry,
-                self._scope,
-                self._deadline.within(limits.REQUEST_TIMEOUT),
-                {"Accept": accept},
-            )
+        deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
+        return self._session.fetch(
+            Call("GET", url, self.repository.registry, self._scope, deadline, {"Accept": accept}),
+            limits.TAG_PAGE_SIZE,
         )
 
     def _fetch_manifest(
         self, name: str, digest: Digest | None, expected: MediaType | None
     ) -> Served:
-        with self._manifest_call("GET", name) as answer:
-            data = read_body(answer.response, limits.MANIFEST_SIZE)
-            content = Content.of(data) if digest is None else Content(data, digest)
-            content_type = MediaType.from_header(answer.response.headers.get("Content-Type", ""))
-            manifest = parse_manifest(content, content_type=content_type, expected=expected)
-            return Served(manifest, answer.served_by, _claimed_digest(answer.response))
+        answer, data = self._session.fetch(self._manifest_call("GET", name), limits.MANIFEST_SIZE)
+        headers = answer.response.headers
+        content = Content.of(data) if digest is None else Content(data, digest)
+        content_type = MediaType.from_header(headers.get("Content-Type", ""))
+        manifest = parse_manifest(content, content_type=content_type, expected=expected)
+        return Served(manifest, answer.served_by, _claimed_digest(answer.response))
 
-    def _manifest_call(self, method: str, name: str) -> Answer:
+    def _manifest_call(self, method: str, name: str) -> Call:
         deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
         headers = {"Accept": ACCEPT_MANIFEST}
         return self._call(method, f"/manifests/{quote(name, safe=':')}", headers, deadline)
 
-    def _call(
-        self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline
-    ) -> Answer:
+    def _call(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> Call:
         url = self._url(f"{self._base}{path}")
-        registry = self.repository.registry
-        return self._session.send(Call(method, url, registry, self._scope, deadline, headers))
+        return Call(method, url, self.repository.registry, self._scope, deadline, headers)
 
     def _url(self, path: str) -> httpx.URL:
         insecure = self._session.settings.insecure_http
@@ -268,7 +267,9 @@ class RemoteRepository:
         try:
             yield
         except (SourceError, ContentError) as error:
-            error.side = self.side
+            # What the caller does inside `blob` may fail at another side, which said so.
+            if error.side is Side.LOCAL:
+                error.side = self.side
             raise
 
 
@@ -286,11 +287,8 @@ def _claimed_digest(response: httpx.Response) -> Digest | None:
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
     host = registry_of(response.request.url)
-    try:
+    with about(host):
         yield from response.iter_raw()
-    except httpx.TransportError as error:
-        msg = f"{host}: {error}"
-        raise Unreachable(msg, transient=True) from error
 
 
 def _start(response: httpx.Response, offset: int, size: int) -> int:

@@ -10,16 +10,28 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from imgverify.errors import InputError, InvalidReference, Malformed, Unauthorized
+from imgverify.errors import (
+    ContentError,
+    InputError,
+    InvalidReference,
+    Malformed,
+    Unauthorized,
+    Unreachable,
+)
 from imgverify.oci import limits
 from imgverify.oci.reference import Registry
 from imgverify.oci.strictjson import load_object
+from imgverify.registry.dial import HEARING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from imgverify.registry.deadline import Deadline
+
 _HELPER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+# It becomes a header as it is.
+_BEARER: Final = re.compile(r"[!-~]*", re.ASCII)
 _HUB_SERVER: Final = "https://index.docker.io/v1/"
 _NOT_FOUND: Final = "credentials not found in native keychain"
 _TOKEN_USER: Final = "<token>"  # noqa: S105 - the protocol's word, not a secret
@@ -55,11 +67,11 @@ class CredentialStore:
     default_helper: str = ""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def lookup(self, registry: Registry) -> Credentials:
+    def lookup(self, registry: Registry, deadline: Deadline) -> Credentials:
         """Return the credentials for a registry; raises `Unauthorized` if a helper fails."""
         helper = self.helpers.get(registry, self.default_helper)
         if helper:
-            found = _ask_helper(helper, registry, self.environment)
+            found = _ask_helper(helper, registry, self.environment, deadline)
             if found != ANONYMOUS or registry in self.helpers:
                 return found
         return self.auths.get(registry, ANONYMOUS)
@@ -80,9 +92,10 @@ def read_config(path: Path, environment: Mapping[str, str]) -> CredentialStore:
         raise InputError(msg) from error
     try:
         return parse_config(data, environment)
-    except Malformed as error:
+    except ContentError as error:
+        # Raised below, as the chain of this one holds the file's whole text.
         msg = f"{path}: {error.message}"
-        raise InputError(msg, hint="mend the file, or name another with --config") from None
+    raise InputError(msg, hint="mend the file, or name another with --config")
 
 
 def parse_config(data: bytes, environment: Mapping[str, str]) -> CredentialStore:
@@ -132,9 +145,11 @@ def _entry(entry: object) -> Credentials:
     username, password = _text(entry, "username"), _text(entry, "password")
     if auth := _text(entry, "auth"):
         username, password = _decode_auth(auth)
-    return Credentials(
-        username, password, _text(entry, "identitytoken"), _text(entry, "registrytoken")
-    )
+    registry_token = _text(entry, "registrytoken")
+    if not _BEARER.fullmatch(registry_token):
+        msg = "a 'registrytoken' has characters that no token has"
+        raise Malformed(msg)
+    return Credentials(username, password, _text(entry, "identitytoken"), registry_token)
 
 
 def _decode_auth(auth: str) -> tuple[str, str]:
@@ -165,38 +180,62 @@ def _helper_name(name: object) -> str:
     return name
 
 
-def _ask_helper(name: str, registry: Registry, environment: Mapping[str, str]) -> Credentials:
+def _ask_helper(
+    name: str, registry: Registry, environment: Mapping[str, str], deadline: Deadline
+) -> Credentials:
     """Run `docker-credential-NAME get` (docker-credential-helpers protocol)."""
     program = f"docker-credential-{name}"
     server = _HUB_SERVER if registry.is_docker_hub else str(registry)
+    hint = f"run it by hand: echo {server} | {program} get"
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed argument list, the name follows a grammar
-            [program, "get"],
-            input=server.encode(),
-            capture_output=True,
-            timeout=limits.HELPER_TIMEOUT,
-            env=dict(environment),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        cause = "did not answer" if isinstance(error, subprocess.TimeoutExpired) else "cannot run"
+        status, said = _run(program, server.encode(), environment, deadline)
+    except (OSError, Unreachable) as error:
+        cause = "cannot run" if isinstance(error, OSError) else "did not answer"
         msg = f"the credential helper {program} {cause}"
-        raise Unauthorized(msg, hint=f"run it by hand: echo {server} | {program} get") from None
-    if done.returncode:
-        if _NOT_FOUND in done.stdout.decode(errors="replace"):
+        raise Unauthorized(msg, hint=hint) from None
+    if status:
+        if _NOT_FOUND in said.decode(errors="replace"):
             return ANONYMOUS
         msg = f"the credential helper {program} failed for {registry}"
-        raise Unauthorized(msg, hint=f"run it by hand: echo {server} | {program} get")
-    return _helper_answer(program, done.stdout)
+        raise Unauthorized(msg, hint=hint)
+    answer = _helper_answer(said)
+    if answer is None:
+        msg = f"the credential helper {program} gave an answer that cannot be read"
+        raise Unauthorized(msg, hint=hint)
+    return answer
 
 
-def _helper_answer(program: str, output: bytes) -> Credentials:
+def _run(
+    program: str, question: bytes, environment: Mapping[str, str], deadline: Deadline
+) -> tuple[int, bytes]:
+    """Run a helper to its end; raises `Unreachable` when its time is over."""
+    until = deadline.within(limits.HELPER_TIMEOUT)
+    pipe, given = subprocess.PIPE, question
+    with subprocess.Popen(  # noqa: S603 - a fixed argument list, the name follows a grammar
+        [program, "get"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=dict(environment)
+    ) as process:
+        try:
+            while True:
+                try:
+                    said, _ = process.communicate(given, timeout=until.patience(HEARING))
+                except subprocess.TimeoutExpired:
+                    given = b""  # it has been passed on
+                else:
+                    return process.returncode, said
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _helper_answer(output: bytes) -> Credentials | None:
     try:
         answer = json.loads(output[: limits.HELPER_OUTPUT_SIZE])
-        username, secret = str(answer["Username"]), str(answer["Secret"])
+        username, secret = answer["Username"], answer["Secret"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        msg = f"the credential helper {program} gave an answer that cannot be read"
-        raise Unauthorized(msg) from None
+        # Not raised on: the error's chain would hold the answer.
+        return None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        return None
     if username == _TOKEN_USER:
         return Credentials(identity_token=secret)
     return Credentials(username, secret)

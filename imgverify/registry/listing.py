@@ -12,7 +12,6 @@ from imgverify.oci.digest import Content
 from imgverify.oci.manifest import Index, parse_manifest
 from imgverify.oci.mediatype import OCI_INDEX, MediaType
 from imgverify.oci.strictjson import load_object
-from imgverify.registry.session import read_body
 from imgverify.registry.urls import resolve_server_url, same_origin
 
 if TYPE_CHECKING:
@@ -24,9 +23,13 @@ if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
     from imgverify.registry.session import Answer
 
-    OpenPage = Callable[[str | httpx.URL, str], Answer]
+    FetchPage = Callable[[str | httpx.URL, str], tuple[Answer, bytes]]
 
-_LINK: Final = re.compile(r'\s*<([^>]*)>\s*;\s*rel\s*=\s*"?next"?\s*', re.ASCII | re.IGNORECASE)
+# One target of a Link header (RFC 8288 §3) and its parameters, up to the next target.
+_LINK: Final = re.compile(r"<([^<>]*)>([^<>]*)", re.ASCII)
+_NEXT: Final = re.compile(
+    r';\s*rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)', re.ASCII | re.IGNORECASE
+)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _JSON: Final = "application/json"
 #: What registries without the referrers API answer; anything else is an error, not "none".
@@ -45,10 +48,10 @@ class Referrers:
     has_api: bool
 
 
-def list_tags(open_page: OpenPage, path: str) -> tuple[str, ...]:
+def list_tags(fetch_page: FetchPage, path: str) -> tuple[str, ...]:
     """Collect the tags of all pages, in the registry's order, each once."""
     tags: dict[str, None] = {}
-    for body, _ in _pages(open_page, path, _JSON, limits.TAG_PAGES):
+    for body, _ in _pages(fetch_page, path, _JSON, limits.TAG_PAGES):
         page = load_object(body, "the list of tags").get("tags") or []
         if not isinstance(page, list) or not all(
             isinstance(each, str) and _TAG.fullmatch(each) for each in page
@@ -62,11 +65,11 @@ def list_tags(open_page: OpenPage, path: str) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def list_referrers(open_page: OpenPage, path: str) -> tuple[Descriptor, ...] | None:
+def list_referrers(fetch_page: FetchPage, path: str) -> tuple[Descriptor, ...] | None:
     """Collect what the referrers API lists; None where the registry has no such API."""
     found: list[Descriptor] = []
     try:
-        for body, content_type in _pages(open_page, path, str(OCI_INDEX), limits.REFERRER_PAGES):
+        for body, content_type in _pages(fetch_page, path, str(OCI_INDEX), limits.REFERRER_PAGES):
             if content_type != OCI_INDEX:
                 return None
             index = parse_manifest(Content.of(body), content_type=OCI_INDEX)
@@ -96,15 +99,14 @@ def merge_referrers(
 
 
 def _pages(
-    open_page: OpenPage, path: str, accept: str, most: int
+    fetch_page: FetchPage, path: str, accept: str, most: int
 ) -> Iterator[tuple[bytes, MediaType | None]]:
     target: str | httpx.URL = path
     for _ in range(most):
-        with open_page(target, accept) as answer:
-            response = answer.response
-            body = read_body(response, limits.TAG_PAGE_SIZE)
-            yield body, MediaType.from_header(response.headers.get("Content-Type", ""))
-            following = _next_page(response)
+        answer, body = fetch_page(target, accept)
+        response = answer.response
+        yield body, MediaType.from_header(response.headers.get("Content-Type", ""))
+        following = _next_page(response)
         if following is None:
             return
         target = following
@@ -113,10 +115,15 @@ def _pages(
 
 
 def _next_page(response: httpx.Response) -> httpx.URL | None:
-    link = _LINK.fullmatch(response.headers.get("Link", "")[: limits.URL_LENGTH])
-    if link is None:
+    header = response.headers.get("Link", "")
+    if len(header) > limits.URL_LENGTH:
+        msg = f"the registry sent a Link header of {len(header)} characters"
+        raise LimitExceeded(msg)
+    links = (each[1] for each in _LINK.finditer(header) if _NEXT.search(each[2]))
+    target = next(links, None)
+    if target is None:
         return None
-    url = resolve_server_url(response.request.url, link[1])
+    url = resolve_server_url(response.request.url, target)
     if not same_origin(url, response.request.url):
         msg = "the registry's next page is on another host"
         raise Malformed(msg)

@@ -6,7 +6,7 @@ import email.utils
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import httpx
 
@@ -23,17 +23,20 @@ from imgverify.errors import (
 from imgverify.oci import limits
 from imgverify.oci.strictjson import load_object
 from imgverify.registry.auth import Authenticator, TokenAnswer
+from imgverify.registry.failure import about
 from imgverify.registry.transport import Transport
-from imgverify.registry.urls import registry_of, resolve_server_url, same_origin
+from imgverify.registry.urls import is_among, registry_of, resolve_server_url, same_origin
 from imgverify.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from imgverify.oci.reference import Registry
     from imgverify.registry.credentials import CredentialStore
     from imgverify.registry.deadline import Deadline
+
+Result = TypeVar("Result")
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({502, 503, 504})
@@ -107,21 +110,40 @@ class Session:
         answers that break the protocol.  Only what is transient (429, 502, 503, 504 and broken
         connections) is tried again, at most `limits.RETRIES` times and within the deadline.
         """
-        for attempt in range(limits.RETRIES + 1):
+        return self.retried(lambda: self.attempt(call), call.deadline)
+
+    def fetch(self, call: Call, most: int) -> tuple[Answer, bytes]:
+        """Carry a call to its whole body, of `most` bytes at the most; else as `send`.
+
+        A body that breaks off is asked for again.
+        """
+
+        def whole() -> tuple[Answer, bytes]:
+            with self.attempt(call) as answer:
+                return answer, read_body(answer.response, most)
+
+        return self.retried(whole, call.deadline)
+
+    def retried(self, attempt: Callable[[], Result], deadline: Deadline) -> Result:
+        """Try again what failed for a transient reason, within the deadline."""
+        for number in range(limits.RETRIES + 1):
             try:
-                return self._attempt(call)
+                return attempt()
             except (Unreachable, RateLimited) as error:
-                wait = _wait_before_retry(error, attempt)
-                if wait is None or not call.deadline.sleep(wait):
+                wait = _wait_before_retry(error, number)
+                if wait is None or not deadline.sleep(wait):
                     raise
         raise AssertionError  # pragma: no cover
 
-    def _attempt(self, call: Call) -> Answer:
+    def attempt(self, call: Call) -> Answer:
+        """Do what `send` does, once."""
         response, served_by = self._follow(call)
         if response.status_code == httpx.codes.UNAUTHORIZED and len(served_by) == 1:
-            header = ", ".join(response.headers.get_list("WWW-Authenticate"))
             response.close()
-            if not self._authenticator.challenged(call.registry, call.scope, call.url, header):
+            refused = (response, response.request.headers.get("Authorization"))
+            if not self._authenticator.challenged(
+                call.registry, call.scope, refused, call.deadline
+            ):
                 raise _unauthorized(call.registry, httpx.codes.UNAUTHORIZED)
             response, served_by = self._follow(call)
         if response.is_success:
@@ -160,7 +182,7 @@ class Session:
         target = resolve_server_url(url, response.headers.get("Location", ""))
         host = registry_of(target)
         if target.scheme == "http" and (
-            url.scheme == "https" or host not in self.settings.insecure_http
+            url.scheme == "https" or not is_among(target, self.settings.insecure_http)
         ):
             msg = f"{registry_of(url)} redirects to plain HTTP at {host}"
             hint = f"plain HTTP is used only for hosts that are named: --insecure-http {host}"
@@ -169,20 +191,14 @@ class Session:
 
     def _exchange(self, request: httpx.Request, deadline: Deadline) -> httpx.Response:
         request.extensions["deadline"] = deadline
-        host = registry_of(request.url)
-        insecure = host in self.settings.insecure_tls
+        insecure = is_among(request.url, self.settings.insecure_tls)
         transport = self._unverified if insecure else self._verified
-        try:
+        with about(registry_of(request.url)):
             return transport.handle_request(request)
-        except httpx.TransportError as error:
-            raise _network_error(host, error) from error
-        except Unreachable as error:
-            msg = f"{host}: {error.message}"
-            raise Unreachable(msg, hint=error.hint) from error
 
     def _ask_for_token(self, request: httpx.Request) -> TokenAnswer:
         realm = registry_of(request.url)
-        if request.url.scheme == "http" and realm not in self.settings.insecure_http:
+        if request.url.scheme == "http" and not is_among(request.url, self.settings.insecure_http):
             msg = f"the token server {realm} is plain HTTP"
             hint = f"plain HTTP is used only for hosts that are named: --insecure-http {realm}"
             raise Unauthorized(msg, hint=hint)
@@ -193,6 +209,8 @@ class Session:
             request.read()
         response = self._exchange(request, request.extensions["deadline"])
         try:
+            if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+                raise _status_error(response, realm, quote=False)
             _refuse_encoding(response)
             return TokenAnswer(response.status_code, read_body(response, limits.TOKEN_SIZE))
         finally:
@@ -203,17 +221,12 @@ def read_body(response: httpx.Response, most: int) -> bytes:
     """Read a whole body of at most `most` bytes; raises `LimitExceeded` or `Unreachable`."""
     body = bytearray()
     host = registry_of(response.request.url)
-    try:
+    with about(host):
         for chunk in response.iter_raw():
             body += chunk
             if len(body) > most:
                 msg = f"{host} sent more than {most} bytes where less is all that can be right"
                 raise LimitExceeded(msg)
-    except httpx.TransportError as error:
-        raise _network_error(host, error) from error
-    except Unreachable as error:
-        msg = f"{host}: {error.message}"
-        raise Unreachable(msg, hint=error.hint) from error
     return bytes(body)
 
 
@@ -237,33 +250,18 @@ def _refuse_encoding(response: httpx.Response) -> None:
         raise Malformed(msg, hint="a proxy in between compresses; it must not")
 
 
-def _network_error(host: Registry, error: httpx.TransportError) -> Unreachable:
-    msg = f"{host}: {error}"
-    tls = "TLS" in str(error)
-    if "WRONG_VERSION_NUMBER" in str(error):
-        hint = f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
-        return Unreachable(msg, hint=hint)
-    hint = (
-        "a TLS failure is final: check the host name and its certificate authority" if tls else ""
-    )
-    return Unreachable(
-        msg,
-        hint=hint or "check the name, the network and that the registry runs",
-        transient=isinstance(error, httpx.ReadError),
-    )
-
-
 def _unauthorized(host: Registry, status: int) -> Unauthorized:
     what = "wants credentials" if status == httpx.codes.UNAUTHORIZED else "refuses access"
     msg = f"{host} {what} ({status})"
     return Unauthorized(msg, hint=f"log in (docker login {host}), and check the image's name")
 
 
-def _status_error(response: httpx.Response, host: Registry) -> SourceError:
+def _status_error(response: httpx.Response, host: Registry, *, quote: bool = True) -> SourceError:
+    """Say what a status means; `quote` tells whether the body may be quoted from."""
     status = response.status_code
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return _unauthorized(host, status)
-    code = _error_code(response)
+    code = _error_code(response) if quote else ""
     msg = f"{host} answered {status}" + (f" ({code})" if code else "")
     if status == httpx.codes.NOT_FOUND:
         return NotFound(msg)

@@ -8,33 +8,30 @@ This one keeps httpx's requests, responses and exceptions, and leaves the protoc
 
 from __future__ import annotations
 
-import errno
 import http.client
 import io
-import os
-import queue
 import select
 import socket
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
 from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
+from imgverify.registry.dial import HEARING, dial, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgverify.registry.deadline import Deadline
 
-    Address = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
     Origin = tuple[str, str, int]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HEARING = 0.5
+#: The first status of a final answer; http.client knows no interim one but 100.
+_FINAL = 200
 
 
 class _Wire(io.RawIOBase):
@@ -44,6 +41,8 @@ class _Wire(io.RawIOBase):
         super().__init__()
         self._sock = sock
         self.deadline = deadline
+        self._readers = 0
+        self._ends = False
 
     def readable(self) -> bool:
         return True
@@ -51,13 +50,12 @@ class _Wire(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         until = self.deadline.within(limits.STALL_TIMEOUT)
         while True:
-            # Short waits, so that whoever calls the work off is heard.
-            self._sock.settimeout(self.deadline.patience(_HEARING))
+            self._sock.settimeout(self.deadline.patience(HEARING))
             try:
                 return self._sock.recv_into(buffer)
             except TimeoutError:
                 if until.remaining <= 0:
-                    self.deadline.patience(_HEARING)
+                    self.deadline.patience(HEARING)
                     raise
 
     def sendall(self, data: bytes) -> None:
@@ -65,11 +63,29 @@ class _Wire(io.RawIOBase):
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
+        self._readers += 1
         return io.BufferedReader(_Borrowed(self), 64 * limits.KIB)
 
     def close(self) -> None:
-        self._sock.close()
-        super().close()
+        """Close once nobody reads: `http.client` closes before an answer that ends it is read."""
+        self._ends = True
+        if self._readers == 0:
+            self._sock.close()
+            super().close()
+
+    def left(self) -> None:
+        """Take note that a reader is through."""
+        self._readers -= 1
+        if self._ends:
+            self.close()
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing came since the last answer: neither its end nor bytes too many."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return False
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return not poll.poll(0)
 
 
 class _Borrowed(io.RawIOBase):
@@ -85,6 +101,11 @@ class _Borrowed(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         return self._wire.readinto(buffer)
 
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._wire.left()
+
 
 class _Connection(http.client.HTTPConnection):
     """One connection; `wire.deadline` is set anew for every request."""
@@ -99,14 +120,7 @@ class _Connection(http.client.HTTPConnection):
         self.used = False
 
     def connect(self) -> None:
-        sock = _connect(self.host, self.port, self._deadline)
-        try:
-            if self._tls is not None:
-                sock.settimeout(self._deadline.patience(limits.CONNECT_TIMEOUT))
-                sock = self._tls.wrap_socket(sock, server_hostname=self.host)
-        except BaseException:
-            sock.close()
-            raise
+        sock = dial(self.host, self.port, self._tls, self._deadline)
         self.wire = _Wire(sock, self._deadline)
         self.sock = self.wire
 
@@ -125,6 +139,7 @@ class Transport(httpx.BaseTransport):
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[Origin, list[_Connection]] = {}
         self._lock = threading.Lock()
+        self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the response's body is still to be read, and closed."""
@@ -139,7 +154,10 @@ class Transport(httpx.BaseTransport):
             raise httpx.ConnectError(describe(error), request=request) from error
         return httpx.Response(
             answer.status,
-            headers=answer.getheaders(),
+            # As they came: httpx itself would refuse what is not ASCII.
+            headers=[
+                (key.encode("latin-1"), v.encode("latin-1")) for key, v in answer.getheaders()
+            ],
             stream=_Body(self, connection, answer),
             request=request,
         )
@@ -153,7 +171,7 @@ class Transport(httpx.BaseTransport):
             try:
                 _send(connection, request)
                 return connection, connection.getresponse()
-            except (ConnectionError, http.client.RemoteDisconnected):
+            except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 connection.close()
                 # Only a connection that had idled may have been closed under us.
                 if not connection.used:
@@ -163,26 +181,34 @@ class Transport(httpx.BaseTransport):
                 raise
 
     def _take(self, origin: Origin, deadline: Deadline) -> _Connection:
-        with self._lock:
-            idle = self._idle.get(origin)
-            connection = idle.pop() if idle else None
-        if connection is None:
-            tls = self._context() if origin[0] == "https" else None
-            return _Connection(origin, tls, deadline)
-        connection.used = True
-        connection.wire.deadline = deadline
-        return connection
+        while True:
+            with self._lock:
+                idle = self._idle.get(origin)
+                connection = idle.pop() if idle else None
+            if connection is None:
+                tls = self._context() if origin[0] == "https" else None
+                return _Connection(origin, tls, deadline)
+            if connection.wire.is_quiet():
+                connection.used = True
+                connection.wire.deadline = deadline
+                return connection
+            # Closed by the server, or followed by bytes that would pass for the next answer.
+            connection.close()
 
     def give_back(self, connection: _Connection) -> None:
         """Keep a connection whose response was read to its end."""
         scheme = "http" if connection._tls is None else "https"  # noqa: SLF001 - same module
         with self._lock:
-            self._idle.setdefault((scheme, connection.host, connection.port), []).append(connection)
+            if not self._closed:
+                origin = (scheme, connection.host, connection.port)
+                self._idle.setdefault(origin, []).append(connection)
+                return
+        connection.close()
 
     def _context(self) -> ssl.SSLContext:
         with self._lock:
             if self._tls is None:
-                self._tls = _tls_context(insecure=self._insecure_tls)
+                self._tls = tls_context(insecure=self._insecure_tls)
             return self._tls
 
     def close(self) -> None:
@@ -190,6 +216,7 @@ class Transport(httpx.BaseTransport):
         with self._lock:
             connections = [each for idle in self._idle.values() for each in idle]
             self._idle.clear()
+            self._closed = True
         for each in connections:
             each.close()
 
@@ -224,7 +251,8 @@ class _Body(httpx.SyncByteStream):
             return
         self._closed = True
         # An answer to HEAD has no body to be read to its end.
-        reusable = (self._done or self._answer.length == 0) and not self._answer.will_close
+        ended = self._done or self._answer.length == 0
+        reusable = ended and not self._answer.will_close and self._answer.status >= _FINAL
         self._answer.close()
         if reusable:
             self._transport.give_back(self._connection)
@@ -237,18 +265,22 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the TLS certificate is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
+        # Only errors that OpenSSL itself raised have a reason.
+        return f"TLS failed: {getattr(error, 'reason', None) or error}"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
     if isinstance(error, TimeoutError):
         return f"nothing arrived for {limits.STALL_TIMEOUT:g} s"
     if isinstance(error, socket.gaierror):
         return f"the name was not found: {error.strerror}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return f"no valid HTTP: {type(error).__name__}"
+    words = error.strerror if isinstance(error, OSError) else None
+    return words.lower() if words else f"no valid HTTP: {type(error).__name__}"
 
 
 def _origin(url: httpx.URL) -> Origin:
-    return url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme]
+    # raw_host: what was checked; `host` would be decoded from IDNA, to be encoded otherwise.
+    host = url.raw_host.decode("ascii")
+    return url.scheme, host, url.port or _DEFAULT_PORTS[url.scheme]
 
 
 def _send(connection: _Connection, request: httpx.Request) -> None:
@@ -257,81 +289,3 @@ def _send(connection: _Connection, request: httpx.Request) -> None:
     for name, value in request.headers.raw:
         connection.putheader(name.decode("ascii"), value)
     connection.endheaders(request.content or None)
-
-
-def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
-    failure: OSError = OSError("the name has no address")
-    for family, address in _addresses(host, port, deadline):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            _await_connection(sock, address, deadline)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure
-
-
-def _await_connection(
-    sock: socket.socket, address: tuple[str | int | bytes, ...], deadline: Deadline
-) -> None:
-    until = deadline.within(limits.CONNECT_TIMEOUT)
-    sock.settimeout(0)
-    error = sock.connect_ex(address)
-    while error == errno.EINPROGRESS:
-        if until.remaining <= 0:
-            deadline.patience(_HEARING)
-            msg = f"no connection within {limits.CONNECT_TIMEOUT:g} s"
-            raise OSError(0, msg)
-        if select.select([], [sock], [], deadline.patience(_HEARING))[1]:
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if error:
-        raise OSError(error, os.strerror(error))
-
-
-def _addresses(host: str, port: int, deadline: Deadline) -> list[Address]:
-    """Look a name up without waiting for the resolver longer than for anything else."""
-    found: queue.SimpleQueue[list[Address] | OSError] = queue.SimpleQueue()
-
-    def look_up() -> None:
-        try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.put([(each[0], each[4]) for each in answers])
-        except (OSError, UnicodeError) as error:
-            found.put(error if isinstance(error, OSError) else OSError(0, "the name is no name"))
-
-    patience = deadline.patience(limits.CONNECT_TIMEOUT)
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        answer = found.get(timeout=patience)
-    except queue.Empty:
-        msg = f"the name was not resolved within {patience:.0f} s"
-        raise OSError(0, msg) from None
-    if isinstance(answer, OSError):
-        raise answer
-    return answer
-
-
-def _tls_context(*, insecure: bool) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    # Not load_default_certs(): OpenSSL would follow SSL_CERT_FILE and SSL_CERT_DIR.
-    paths = ssl.get_default_verify_paths()
-    cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
-    capath = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
-    if cafile is None and capath is None:
-        import certifi  # noqa: PLC0415 - only where the system ships no certificates
-
-        cafile = certifi.where()
-    context.load_verify_locations(cafile=cafile, capath=capath)
-    return context

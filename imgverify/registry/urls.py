@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _URL: Final = re.compile(r"[!-~]+", re.ASCII)
-_AUTHORITY: Final = re.compile(r"https?://(?P<authority>[^/?#]*)", re.ASCII | re.IGNORECASE)
+_AUTHORITY: Final = re.compile(r"https?://(?P<authority>[^/?#@%]+)(?:[/?#]|$)", re.ASCII)
+# Absolute, or relative without anything that a parser could take for a scheme or a host.
+_START: Final = re.compile(
+    r"(?:https?:)?//[^/?#@%:][^/?#@%]*(?:[/?#]|$)|(?!//)[^:/?#]*(?:[/?#]|$)",
+    re.ASCII | re.IGNORECASE,
+)
+_NOT_PLAIN: Final = "the server sent a URL that is not plain http(s)://host/path"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -38,21 +43,23 @@ def resolve_server_url(base: httpx.URL, text: str) -> httpx.URL:
     if not _URL.fullmatch(text) or "\\" in text:
         msg = "the server sent a URL with characters that no URL has"
         raise Malformed(msg)
+    if not _START.match(text):
+        raise Malformed(_NOT_PLAIN)
     try:
         url = base.join(text)
     except (httpx.InvalidURL, ValueError):
         msg = "the server sent a URL that cannot be read"
         raise Malformed(msg) from None
-    authority = _AUTHORITY.match(str(url))
-    if authority is None or "@" in authority["authority"] or "%" in authority["authority"]:
-        msg = "the server sent a URL that is not plain http(s)://host/path"
-        raise Malformed(msg)
+    if not _AUTHORITY.match(str(url)):
+        raise Malformed(_NOT_PLAIN)
     return url.copy_with(fragment=None)
 
 
 def registry_of(url: httpx.URL) -> Registry:
     """Return the host and port that a URL leads to; a scheme's default port is left out."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    # Not `host`, which httpx decodes from IDNA: what is checked is what is dialled.
+    bare = url.raw_host.decode("ascii")
+    host = f"[{bare}]" if ":" in bare else bare
     port = url.port if url.port != _DEFAULT_PORTS.get(url.scheme) else None
     try:
         return Registry.parse(host if port is None else f"{host}:{port}")
@@ -60,13 +67,22 @@ def registry_of(url: httpx.URL) -> Registry:
         raise Malformed(error.message) from None
 
 
+def is_among(url: httpx.URL, registries: Collection[Registry]) -> bool:
+    """Tell whether a URL leads to one of the registries; they may spell out a default port."""
+    registry = registry_of(url)
+    port = _DEFAULT_PORTS.get(url.scheme)
+    return registry in registries or (
+        registry.port is None and Registry(registry.host, port) in registries
+    )
+
+
 def is_ip_literal(url: httpx.URL) -> bool:
-    """Tell whether the host is an address and not a name."""
-    try:
-        ipaddress.ip_address(url.host)
-    except ValueError:
-        return False
-    return True
+    """Tell whether the host is an address and not a name, in any spelling that is dialled.
+
+    To the resolver 127.1, 0x7f000001 and 2130706433 are addresses, too; no name ends in a number.
+    """
+    last = url.host.rstrip(".").rpartition(".")[2].lower()
+    return ":" in url.host or last.isdecimal() or last.startswith("0x")
 
 
 def same_origin(one: httpx.URL, other: httpx.URL) -> bool:
