@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Address = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
 
 #: No wait is longer than this at a time, so that whoever calls the work off is heard.
-HEARING: Final = 0.5
+HEARING: Final = 0.1
 
 
 def dial(host: str, port: int, tls: ssl.SSLContext | None, deadline: Deadline) -> socket.socket:
