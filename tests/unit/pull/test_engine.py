@@ -1,6 +1,7 @@
 """What lies at the destination after a pull, and what does not."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,10 @@ from imgverify.oci import limits, mediatype
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
+from imgverify.pull.engine import pull
+from imgverify.pull.progress import Silence
 from imgverify.store.archive import ArchiveSink, DockerStyle, OciStyle
+from imgverify.store.base import Sink
 from imgverify.store.layout import LayoutSink
 from imgverify.verdict import Grade, UpstreamResult, Verdict
 from tests.support.fault import MANIFESTS, When
@@ -338,7 +342,7 @@ def test_a_blob_that_all_falsify_stores_nothing(scene: Scene, kind: str) -> None
     scene.publish(item)
     for each in scene.registries:
         each.play(FlipByte(5000, when=on_blob(blob_of(item))))
-    sinks = {
+    sinks: dict[str, Callable[[], Sink]] = {
         "layout": lambda: LayoutSink(scene.out),
         "oci-archive": lambda: ArchiveSink(scene.out, OciStyle()),
         "docker-archive": lambda: ArchiveSink(scene.out, DockerStyle()),
@@ -367,9 +371,6 @@ def test_a_failed_pull_leaves_the_network_usable(scene: Scene) -> None:
 def test_an_image_that_was_not_allowed_is_not_pulled(scene: Scene) -> None:
     item = release("app", "1.4.2")
     scene.publish(item)
-    from imgverify.pull.engine import pull
-    from imgverify.pull.progress import Silence
-
     own = scene.name(scene.upstream)
     denied = Verdict(str(own), UpstreamResult(own, item.digest))
     with pytest.raises(InputError, match="was not allowed"):

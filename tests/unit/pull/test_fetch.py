@@ -14,14 +14,11 @@ from pathlib import Path
 import pytest
 
 from imgverify.errors import (
-    ContentError,
     DigestMismatch,
     Interrupted,
     LimitExceeded,
     NotFound,
-    RateLimited,
     StoreError,
-    Unreachable,
 )
 from imgverify.oci import limits
 from imgverify.oci.descriptor import Descriptor
@@ -43,7 +40,6 @@ from tests.support.faults import (
     rate_limited,
 )
 from tests.support.image import Image, layer
-from tests.support.registry import FakeRegistry
 from tests.unit.pull.scene import (
     Scene,
     Watcher,
