@@ -1,8 +1,8 @@
 """What lies at the destination after a pull, and what does not."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +14,6 @@ from imgverify.oci.reference import Reference
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
 from imgverify.store.archive import ArchiveSink, DockerStyle, OciStyle
-from imgverify.store.base import Sink
 from imgverify.store.layout import LayoutSink
 from imgverify.verdict import Grade, UpstreamResult, Verdict
 from tests.support.fault import MANIFESTS, When
@@ -47,6 +46,11 @@ from tests.unit.pull.scene import (
     ranges,
     root_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgverify.store.base import Sink
 
 S390X = Platform("linux", "s390x")
 
