@@ -15,6 +15,7 @@ _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _COMPONENT: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+_SEGMENT: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _HEX64: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -67,11 +68,41 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """How a host wants to be asked, where that differs from the distribution API's own way.
+
+    `api_path` stands before the repository's path instead of `/v2` (containerd's
+    `override_path`); `namespace` is the registry that the host stands in for, sent as `?ns=`.
+    """
+
+    api_path: str = "/v2"
+    namespace: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse paths that a URL would not hold as they are, and namespaces that are no host."""
+        parts = self.api_path.split("/")[1:]
+        if not self.api_path.startswith("/") or not all(map(_SEGMENT.fullmatch, parts)):
+            msg = f"{self.api_path!r} is not a path at which a registry's API can lie"
+            raise InvalidReference(msg, hint="write it as /path/to/v2, without a slash at its end")
+        if self.namespace and str(Registry.parse(self.namespace)) != self.namespace:
+            msg = f"{self.namespace!r} is not a registry's canonical name"
+            raise InvalidReference(msg, hint=_HINT)
+
+
+#: As the specification has it.
+DIRECT: Final = Route()
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Repository:
-    """A registry and a repository's path in it; the path follows the grammar."""
+    """A registry and a repository's path in it; the path follows the grammar.
+
+    Repositories with different routes are different places, whatever they are called.
+    """
 
     registry: Registry
     path: str
+    route: Route = DIRECT
 
     def __post_init__(self) -> None:
         """Refuse what is not a repository's path."""

@@ -252,11 +252,13 @@ class RemoteRepository:
 
     def _url(self, path: str) -> httpx.URL:
         insecure = self._session.settings.insecure_http
-        return api_url(self.repository.registry, path, insecure_http=insecure)
+        url = api_url(self.repository.registry, path, insecure_http=insecure)
+        namespace = self.repository.route.namespace
+        return url.copy_merge_params({"ns": namespace}) if namespace else url
 
     @property
     def _base(self) -> str:
-        return f"/v2/{self.repository.path}"
+        return f"{self.repository.route.api_path}/{self.repository.path}"
 
     @property
     def _scope(self) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imgverify.errors import InputError
+from imgverify.oci.reference import DIRECT
 
 if TYPE_CHECKING:
     from imgverify.oci.platform import Platform
@@ -32,6 +33,7 @@ class Question:
             msg = f"there is nothing to hold {self.requested} against"
             raise InputError(msg, hint="name a mirror with --mirror HOST or --mirror REFERENCE")
         for mirror in self.mirrors:
-            if mirror.repository == self.upstream.repository:
+            # However it is routed: a host that answers for itself is nobody's mirror.
+            if replace(mirror.repository, route=DIRECT) == self.upstream.repository:
                 msg = f"{mirror.repository} is named as upstream and as its own mirror"
                 raise InputError(msg, hint="name the registry that images are pulled from today")

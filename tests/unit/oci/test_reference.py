@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from imgverify.errors import InvalidReference
 from imgverify.oci import limits
 from imgverify.oci.digest import Algorithm, Digest
-from imgverify.oci.reference import Reference, Registry, Repository, parse_mirror
+from imgverify.oci.reference import Reference, Registry, Repository, Route, parse_mirror
 from tests.unit.oci.samples import DIGEST, HEX, LOWER, digests
 
 SEPARATORS = st.sampled_from([".", "_", "__", "-", "--", "---"])
@@ -288,3 +288,30 @@ def test_a_mirror_without_a_host_is_refused(text: str) -> None:
 @given(st.text(HEX, min_size=64, max_size=64))
 def test_path_of_hexadecimal_digits_with_a_namespace_is_a_repository(name: str) -> None:
     assert Reference.parse(f"library/{name}").repository.path == f"library/{name}"
+
+
+@pytest.mark.parametrize("path", ["/v2", "/custom/v2", "/artifactory/api/docker/hub-remote/v2"])
+def test_an_api_may_lie_at_another_path(path: str) -> None:
+    assert Route(path).api_path == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "v2", "/", "/v2/", "//v2", "/a/../v2", "/./v2", "/a b", "/v2\n", "/v2?ns=x", "/%2e"],
+)
+def test_an_api_path_that_a_url_would_not_keep_is_refused(path: str) -> None:
+    with pytest.raises(InvalidReference, match="not a path"):
+        Route(path)
+
+
+@pytest.mark.parametrize("name", ["index.docker.io", "Docker.io", "docker.io/library", "a b"])
+def test_a_namespace_is_a_registrys_canonical_name(name: str) -> None:
+    with pytest.raises(InvalidReference):
+        Route(namespace=name)
+
+
+def test_a_repository_by_another_route_is_another_place_of_the_same_name() -> None:
+    direct = Repository(Registry("mirror.example"), "library/nginx")
+    routed = Repository(Registry("mirror.example"), "library/nginx", Route("/custom/v2"))
+    assert direct != routed
+    assert str(direct) == str(routed)

@@ -21,7 +21,7 @@ from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Digest
 from imgverify.oci.manifest import Manifest
 from imgverify.oci.mediatype import OCI_MANIFEST, MediaType
-from imgverify.oci.reference import Reference, Registry, Repository
+from imgverify.oci.reference import Reference, Registry, Repository, Route
 from imgverify.registry import session as session_module
 from imgverify.serve.loopback import Response
 from tests.support.faults import (
@@ -369,3 +369,18 @@ def test_a_query_of_a_redirect_is_in_no_message(fake: FakeRegistry) -> None:
 
 def _signed() -> str:
     return "abc" * 4
+
+
+def test_a_route_says_where_the_api_lies_and_for_whom_the_host_stands_in(
+    fake: FakeRegistry,
+) -> None:
+    route = Route("/custom/v2", "docker.io")
+    with network(fake.host) as made:
+        place = replace(named(fake.host).repository, route=route)
+        with pytest.raises(NotFound):
+            made.at(place, Side.MIRROR).manifest(Reference(place, TAG))
+    (asked,) = fake.requests
+    assert (asked.path, asked.query) == (
+        f"/custom/v2/{PATH}/manifests/{TAG}",
+        (("ns", "docker.io"),),
+    )
