@@ -305,13 +305,14 @@ def system(arguments: Sequence[str]) -> int:
 
 
 def check(_arguments: Sequence[str]) -> int:
-    """Lint, format, types, docstrings and import contracts; all run, even when one fails."""
+    """Lint, format, types, import contracts and documentation; all run, even when one fails."""
     environment(dev=True)
     steps: list[list[str | Path]] = [
         [PYTHON, "-m", "ruff", "check"],
         [PYTHON, "-m", "ruff", "format", "--check"],
         [PYTHON, "-m", "mypy"],
         [VENV / "bin" / "lint-imports"],
+        [PYTHON, "-m", "pytest", "-q", "tests/test_docs.py"],
     ]
     failed = [step for step in steps if _run(step)]
     for step in failed:
