@@ -84,13 +84,29 @@ class Witnesses:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """How one registry is to be reached; `timeout` is in seconds, for each request."""
+
+    registry: Registry
+    timeout: float | None = None
+    max_connections: int | None = None
+    insecure_http: bool = False
+    insecure_tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules, of which the most specific one that matches an image decides; none denies."""
+    """Rules, of which the most specific one that matches an image decides; none denies.
+
+    `lock` is the path of a lock file as the policy file has it, relative to that file.
+    """
 
     rules: tuple[Rule, ...]
     exemptions: tuple[Exemption, ...] = ()
     evidence: tuple[Rung, ...] = (Rung.UPSTREAM, Rung.LOCK)
     witnesses: Witnesses | None = None
+    registries: tuple[RegistrySettings, ...] = ()
+    lock: str | None = None
 
     def rule_for(self, repository: Repository) -> Rule | None:
         """Return the rule that decides about a repository, None where no rule matches."""
