@@ -77,15 +77,17 @@ def _rules(node: Node | None, problems: Problems) -> tuple[Rule, ...]:
         return ()
     rules: dict[Pattern, Rule] = {}
     for item in items_of(node, problems):
-        rule = _rule(item, problems)
-        if rule.pattern in rules:
-            problems.note(item, f"there is a rule for {rule.pattern} already")
-        rules[rule.pattern] = rule
+        given = fields_of(item, _RULE, problems, required=("match",))
+        pattern = read_if(given.get("match"), Pattern.parse, problems)
+        rule = _rule(given, pattern or Rule().pattern, problems)
+        if pattern in rules:
+            problems.note(item, f"there is a rule for {pattern} already")
+        if pattern is not None:
+            rules[pattern] = rule
     return tuple(rules.values())
 
 
-def _rule(node: Node, problems: Problems) -> Rule:
-    given = fields_of(node, _RULE, problems, required=("match",))
+def _rule(given: dict[str, Node], pattern: Pattern, problems: Problems) -> Rule:
     usual = Rule()
     accept = read_all(given.get("accept"), choice(*_ACCEPT), problems)
     level = read_if(given.get("level"), choice(*map(str, Enforcement)), problems)
@@ -93,7 +95,7 @@ def _rule(node: Node, problems: Problems) -> Rule:
     if "stale" in given:
         stale = fields_of(given["stale"], ("max-age",), problems, required=("max-age",))
     return Rule(
-        pattern=read_if(given.get("match"), Pattern.parse, problems) or usual.pattern,
+        pattern=pattern,
         accept=frozenset(map(Grade, accept)) or usual.accept,
         stale_max_age=read_if(stale.get("max-age"), parse_duration, problems),
         platforms=read_all(given.get("platforms"), Platform.parse, problems),
