@@ -4,7 +4,8 @@
 
     ImgverifyError              could not decide, or was misused
     ├─ InputError               exit 2: the caller's words are wrong
-    │  └─ InvalidReference
+    │  ├─ InvalidReference
+    │  └─ InvalidPolicy         every mistake of a policy file, each with its line and column
     ├─ SourceError              exit 3: a registry did not give what was asked for
     │  ├─ Unreachable           no usable answer: DNS, connection, TLS, time limit, 5xx
     │  ├─ Unauthorized          401 or 403
@@ -25,6 +26,7 @@ A bad image is not an exception but a `Verdict`.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 
 
 class Side(enum.StrEnum):
@@ -100,6 +102,28 @@ class InputError(ImgverifyError):
 
 class InvalidReference(InputError):
     """Text that is not an image reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file; `line` and `column` count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class InvalidPolicy(InputError):
+    """A policy file that cannot be acted on; `problems` are all its mistakes, in order."""
+
+    def __init__(self, problems: tuple[Problem, ...], name: str = "policy") -> None:
+        lines = (f"{name}:{each.line}:{each.column}: {each.message}" for each in problems)
+        super().__init__("\n".join(lines))
+        self.problems = problems
+
+    def named(self, name: str) -> InvalidPolicy:
+        """Return the same with the file's name before each line."""
+        return InvalidPolicy(self.problems, name)
 
 
 class SourceError(ImgverifyError):

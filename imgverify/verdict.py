@@ -59,6 +59,9 @@ class Rule(enum.StrEnum):
     TAG_DIGEST_MISMATCH = "tag-digest-mismatch"
     NOT_INDEPENDENT = "not-independent"
     INSECURE = "insecure"
+    NO_MATCHING_RULE = "no-matching-rule"
+    NOT_ENFORCED = "not-enforced"
+    EXEMPTED = "exempted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,10 @@ class UpstreamResult:
 
 @dataclass(frozen=True, slots=True)
 class MirrorResult:
-    """One mirror, judged; `digest` is of the bytes it served for the tag, None without any."""
+    """One mirror, judged; `digest` is of the bytes it served for the tag, None without any.
+
+    `exempted` says that the policy names this very digest, whatever its grade.
+    """
 
     reference: Reference
     grade: Grade
@@ -270,11 +276,13 @@ class MirrorResult:
     coverage: Coverage = Coverage.NOTHING
     findings: tuple[Finding, ...] = ()
     decision: Decision = Decision.INCONCLUSIVE
+    exempted: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an allowed mirror that was not graded, or has an error among its findings."""
         if self.decision is Decision.ALLOW:
-            bad = {Grade.DIVERGED, Grade.INCONCLUSIVE, Grade.MISSING}
+            bad = {Grade.INCONCLUSIVE, Grade.MISSING}
+            bad |= set() if self.exempted else {Grade.DIVERGED}
             if self.grade in bad or self.digest is None or _has_error(self.findings):
                 msg = f"a mirror graded {self.grade} cannot be allowed"
                 raise ValueError(msg)

@@ -68,7 +68,8 @@ def _print(text: str) -> None:
         msg = "there is a report to print, and standard output is closed"
         raise StoreError(msg, hint="name a file with -o")
     try:
-        click.echo(text, nl=False)
+        # Whoever asked for colour gets it, into a pipe as well: click would take it out.
+        click.echo(text, nl=False, color=True)
     except BrokenPipeError:
         raise
     except OSError as error:

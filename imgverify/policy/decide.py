@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imgverify.errors import Side
+from imgverify.policy.model import Enforcement
 from imgverify.verdict import (
     Decision,
     Finding,
@@ -19,8 +20,13 @@ from imgverify.verdict import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
+    from imgverify.oci.reference import Reference
     from imgverify.policy.model import Policy
+    from imgverify.policy.model import Rule as PolicyRule
 
 Wanted = tuple["Platform", ...]
 
@@ -29,10 +35,12 @@ Wanted = tuple["Platform", ...]
 class Facts:
     """What was gathered about one image, before anything is decided.
 
-    `findings` are about the image as a whole; each mirror carries its own.
+    `findings` are about the image as a whole; each mirror carries its own.  `now` is the time
+    at which exemptions have to hold.
     """
 
     requested: str
+    now: datetime
     upstream: UpstreamResult
     mirrors: tuple[MirrorResult, ...]
     findings: tuple[Finding, ...] = ()
@@ -41,9 +49,13 @@ class Facts:
 def decide(policy: Policy, facts: Facts) -> Verdict:
     """Decide whether what the mirrors give may be used.
 
-    Every mirror has to be allowed.  Nothing to hold the image against is inconclusive.
+    Every mirror has to be allowed.  Nothing to hold the image against is inconclusive, and an
+    image that no rule is for is denied.
     """
-    judged = tuple(judge_mirror(policy, each) for each in facts.mirrors)
+    rule = policy.rule_for(facts.upstream.reference.repository)
+    if rule is None:
+        return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
+    judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     decisions = {each.decision for each in judged}
     if facts.upstream.digest is None or not judged:
         decision = Decision.INCONCLUSIVE
@@ -53,35 +65,80 @@ def decide(policy: Policy, facts: Facts) -> Verdict:
         decision = Decision.ALLOW
     else:
         decision = Decision.INCONCLUSIVE
-    return _verdict(decision, facts, judged)
+    return _verdict(decision, rule, facts, judged)
 
 
 def decide_pull(policy: Policy, facts: Facts) -> Verdict:
-    """Decide whether upstream's image may be fetched, by digest, with the mirrors as sources.
+    """Decide whether an image may be fetched, by digest, with the mirrors as sources.
 
-    What is delivered is upstream's image whatever a mirror's tag names, so a mirror that is
-    behind, or down, stops nothing.  One that serves what upstream never published does.
+    What is delivered is what upstream published whatever a mirror's tag names, so a mirror that
+    is behind, or down, stops nothing.  One that serves what upstream never published does.
     """
-    judged = tuple(judge_mirror(policy, each) for each in facts.mirrors)
+    rule = policy.rule_for(facts.upstream.reference.repository)
+    if rule is None:
+        return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
+    judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     decision = Decision.ALLOW
     if facts.upstream.digest is None or not judged:
         decision = Decision.INCONCLUSIVE
-    elif _has_error(facts.findings) or any(each.grade is Grade.DIVERGED for each in judged):
+    elif _has_error(facts.findings) or any(map(_is_strange, judged)):
         decision = Decision.DENY
     elif any(map(_is_dependent, judged)):
         decision = Decision.INCONCLUSIVE
-    return _verdict(decision, facts, judged)
+    return _verdict(decision, rule, facts, judged)
 
 
-def judge_mirror(policy: Policy, mirror: MirrorResult) -> MirrorResult:
+def unmatched(
+    requested: str, upstream: Reference, mirrors: tuple[MirrorResult, ...] = ()
+) -> Verdict:
+    """Deny an image that no rule is for; nothing has to be known about it."""
+    message = f"no rule of the policy is for {upstream.repository}"
+    hint = f"add a rule that matches it, such as {upstream.repository}"
+    finding = Finding(Rule.NO_MATCHING_RULE, Level.ERROR, message, hint=hint)
+    return Verdict(requested, UpstreamResult(upstream), mirrors, (finding,), Decision.DENY)
+
+
+def _judge(policy: Policy, rule: PolicyRule, facts: Facts, mirror: MirrorResult) -> MirrorResult:
     """Decide one mirror by its grade, its findings and the policy."""
     if mirror.grade is Grade.INCONCLUSIVE:
         return replace(mirror, decision=Decision.INCONCLUSIVE)
-    unproven = mirror.grade is Grade.REPACKAGED and not mirror.explanation.proven
-    accepted = mirror.grade in policy.accept and mirror.digest is not None and not unproven
-    if accepted and not _has_error(mirror.findings):
+    if _is_accepted(rule, mirror) and not _has_error(mirror.findings):
         return replace(mirror, decision=Decision.ALLOW)
-    return replace(mirror, decision=Decision.DENY)
+    repository = facts.upstream.reference.repository
+    exemption = mirror.digest and policy.exemption_for(repository, mirror.digest, facts.now)
+    if not exemption or _is_falsified(mirror):
+        return replace(mirror, decision=Decision.DENY)
+    milder = tuple(
+        replace(each, level=Level.WARNING) if each.level is Level.ERROR else each
+        for each in mirror.findings
+    )
+    message = (
+        f"{mirror.digest} is exempted until the end of {exemption.expires:%Y-%m-%d}"
+        f" by {exemption.owner}: {exemption.reason}"
+    )
+    finding = Finding(Rule.EXEMPTED, Level.WARNING, message, Side.MIRROR)
+    return replace(mirror, decision=Decision.ALLOW, findings=(*milder, finding), exempted=True)
+
+
+def _is_accepted(rule: PolicyRule, mirror: MirrorResult) -> bool:
+    if mirror.digest is None:
+        return False
+    if mirror.grade is Grade.STALE:
+        age, most = mirror.explanation.age, rule.stale_max_age
+        return age is not None and most is not None and age <= most
+    unproven = mirror.grade is Grade.REPACKAGED and not mirror.explanation.proven
+    return mirror.grade in rule.accept and not unproven
+
+
+def _is_falsified(mirror: MirrorResult) -> bool:
+    """Tell whether the mirror's bytes are not what the digest stands for, or cannot be read."""
+    wrong = {Rule.DIGEST_MISMATCH, Rule.MALFORMED, Rule.UNREACHABLE, Rule.NOT_INDEPENDENT}
+    errors = {each.rule for each in mirror.findings if each.level is Level.ERROR}
+    return bool(errors & wrong) or mirror.grade is Grade.MISSING
+
+
+def _is_strange(mirror: MirrorResult) -> bool:
+    return mirror.grade is Grade.DIVERGED and not mirror.exempted
 
 
 def absent_platforms(mirror: MirrorResult, wanted: Wanted) -> tuple[Finding, ...]:
@@ -109,11 +166,37 @@ def _is_wanted(platform: Platform | None, wanted: Wanted) -> bool:
     return platform is not None and any(platform.satisfies(each) for each in wanted)
 
 
-def _verdict(decision: Decision, facts: Facts, mirrors: tuple[MirrorResult, ...]) -> Verdict:
+def _verdict(
+    decision: Decision, rule: PolicyRule, facts: Facts, mirrors: tuple[MirrorResult, ...]
+) -> Verdict:
+    findings = facts.findings
+    strange = any(map(_is_strange, mirrors))
+    if decision is Decision.DENY and rule.enforcement is Enforcement.WARN and not strange:
+        decision, findings = Decision.ALLOW, _not_enforced(rule, findings)
     upstream, pinned = facts.upstream, None
-    if decision is Decision.ALLOW and upstream.digest is not None:
-        pinned = upstream.reference.pinned(upstream.digest)
-    return Verdict(facts.requested, upstream, mirrors, facts.findings, decision, pinned)
+    digest = _chosen(upstream, mirrors)
+    if decision is Decision.ALLOW and digest is not None:
+        pinned = upstream.reference.pinned(digest)
+    return Verdict(facts.requested, upstream, mirrors, findings, decision, pinned)
+
+
+def _not_enforced(rule: PolicyRule, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    milder = tuple(
+        replace(each, level=Level.WARNING) if each.level is Level.ERROR else each
+        for each in findings
+    )
+    message = f"the rule for {rule.pattern} only warns: without that this image would be denied"
+    return (*milder, Finding(Rule.NOT_ENFORCED, Level.WARNING, message))
+
+
+def _chosen(upstream: UpstreamResult, mirrors: tuple[MirrorResult, ...]) -> Digest | None:
+    """Return the digest that stands for what was allowed.
+
+    Upstream's own, unless all that is allowed of the mirrors is an earlier or exempted image.
+    """
+    allowed = [each for each in mirrors if each.decision is Decision.ALLOW]
+    others = [each for each in allowed if each.exempted or each.grade is Grade.STALE]
+    return others[0].digest if others and len(others) == len(allowed) else upstream.digest
 
 
 def _is_dependent(mirror: MirrorResult) -> bool:

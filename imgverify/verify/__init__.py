@@ -6,11 +6,12 @@ bytes of the mirror's.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from imgverify.errors import ContentError, Side, SourceError
-from imgverify.policy.decide import Facts, decide, decide_pull
+from imgverify.policy.decide import Facts, decide, decide_pull, unmatched
 from imgverify.verdict import (
     Explanation,
     Finding,
@@ -42,7 +43,7 @@ def verify(question: Question, network: Network, policy: Policy, now: datetime) 
 
     A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`.
     """
-    return decide(policy, _gather(question, network, now, thorough=True))
+    return _decided(question, network, policy, now, thorough=True)
 
 
 def verify_for_pull(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -50,7 +51,23 @@ def verify_for_pull(question: Question, network: Network, policy: Policy, now: d
 
     The blobs are verified when they arrive, so the mirrors are asked for the tag alone.
     """
-    return decide_pull(policy, _gather(question, network, now, thorough=False))
+    return _decided(question, network, policy, now, thorough=False)
+
+
+def _decided(
+    question: Question, network: Network, policy: Policy, now: datetime, *, thorough: bool
+) -> Verdict:
+    rule = policy.rule_for(question.upstream.repository)
+    if rule is None:
+        return unmatched(question.requested, question.upstream)
+    asked = replace(
+        question,
+        platforms=question.platforms or rule.platforms,
+        # Only what was read and hashed proves that other bytes say the same.
+        deep=question.deep or Grade.REPACKAGED in rule.accept,
+    )
+    facts = _gather(asked, network, now, thorough=thorough)
+    return (decide if thorough else decide_pull)(policy, facts)
 
 
 def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
@@ -61,7 +78,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
         finding = Finding(_rule(error), Level.ERROR, error.message, error.side, error.hint)
         undecided = tuple(map(_undecided, question.mirrors))
         upstream = UpstreamResult(question.upstream)
-        return Facts(question.requested, upstream, undecided, (finding, *insecure))
+        return Facts(question.requested, now, upstream, undecided, (finding, *insecure))
     tasks = []
     for reference, served in zip(question.mirrors, moment.mirrors, strict=True):
         case = Case(
@@ -75,7 +92,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
         tasks.append(partial(grade_mirror, case, reference, served))
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
     findings = (*moment.findings, *_tag_findings(question, moment), *insecure)
-    return Facts(question.requested, upstream, all_or_raise(tasks), findings)
+    return Facts(question.requested, now, upstream, all_or_raise(tasks), findings)
 
 
 def _rule(error: SourceError | ContentError) -> Rule:

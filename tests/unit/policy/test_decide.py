@@ -1,5 +1,8 @@
 """From facts to a decision: what holds for any facts at all."""
 
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +11,17 @@ from imgverify.errors import Side
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.decide import Facts, absent_platforms, decide, decide_pull, judge_mirror
-from imgverify.policy.model import DEFAULT_POLICY, SAMENESS, Policy
+from imgverify.policy.decide import Facts, absent_platforms, decide, decide_pull
+from imgverify.policy.model import (
+    ACCEPTABLE,
+    DEFAULT_POLICY,
+    SAMENESS,
+    Enforcement,
+    Exemption,
+    Policy,
+)
+from imgverify.policy.model import Rule as PolicyRule
+from imgverify.policy.pattern import Pattern
 from imgverify.verdict import (
     Decision,
     Explanation,
@@ -27,8 +39,10 @@ from imgverify.verdict import (
 UPSTREAM = Reference.parse("registry.example/app:1.4")
 MIRROR = Reference.parse("mirror.example/app:1.4")
 DIGEST = Digest.of(b"upstream's")
+OTHER = Digest.of(b"another")
 NEVER = (Grade.DIVERGED, Grade.INCONCLUSIVE, Grade.MISSING)
-ACCEPTABLE = tuple(each for each in Grade if each not in NEVER)
+NOW = datetime(2026, 3, 20, 23, 59, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 
 findings = st.lists(
@@ -46,7 +60,12 @@ mirrors = st.lists(
         MirrorResult,
         reference=st.just(MIRROR),
         grade=st.sampled_from(Grade),
-        explanation=st.builds(Explanation, summary=st.just("why"), proven=st.booleans()),
+        explanation=st.builds(
+            Explanation,
+            summary=st.just("why"),
+            proven=st.booleans(),
+            age=st.sampled_from([None, HOUR, 48 * HOUR]),
+        ),
         digest=st.sampled_from([DIGEST, None]),
         findings=findings,
     ),
@@ -55,71 +74,81 @@ mirrors = st.lists(
 facts = st.builds(
     Facts,
     requested=st.just("app"),
+    now=st.just(NOW),
     upstream=st.builds(
         UpstreamResult, reference=st.just(UPSTREAM), digest=st.sampled_from([DIGEST, None])
     ),
     mirrors=mirrors,
     findings=findings,
 )
-policies = st.sets(st.sampled_from(ACCEPTABLE)).map(lambda each: Policy(frozenset(each)))
+policies = st.builds(
+    lambda accept, most: Policy((PolicyRule(accept=frozenset(accept), stale_max_age=most),)),
+    st.sets(st.sampled_from(sorted(ACCEPTABLE)), min_size=1),
+    st.sampled_from([None, 36 * HOUR]),
+)
 
 
 def has_error(said: tuple[Finding, ...]) -> bool:
     return any(each.level is Level.ERROR for each in said)
 
 
+def is_acceptable(rule: PolicyRule, mirror: MirrorResult) -> bool:
+    if mirror.grade is Grade.STALE:
+        age = mirror.explanation.age
+        return rule.stale_max_age is not None and age is not None and age <= rule.stale_max_age
+    proven = mirror.grade is not Grade.REPACKAGED or mirror.explanation.proven
+    return mirror.grade in rule.accept and proven
+
+
 @given(policies, facts)
-def test_what_is_allowed_was_accepted_in_every_respect(policy: Policy, known: Facts) -> None:
-    verdict = decide(policy, known)
+def test_what_is_allowed_was_accepted_in_every_respect(policy: Policy, seen: Facts) -> None:
+    verdict = decide(policy, seen)
     allowed = verdict.decision is Decision.ALLOW
     good = (
-        bool(known.mirrors)
-        and known.upstream.digest is not None
-        and not has_error(known.findings)
+        bool(seen.mirrors)
+        and seen.upstream.digest is not None
+        and not has_error(seen.findings)
         and all(
-            each.grade in policy.accept
+            is_acceptable(policy.rules[0], each)
             and each.digest is not None
             and not has_error(each.findings)
-            and (each.grade is not Grade.REPACKAGED or each.explanation.proven)
-            for each in known.mirrors
+            for each in seen.mirrors
         )
     )
     assert allowed == good
     assert verdict.pinned == (UPSTREAM.pinned(DIGEST) if allowed else None)
-    assert [each.grade for each in verdict.mirrors] == [each.grade for each in known.mirrors]
+    assert [each.grade for each in verdict.mirrors] == [each.grade for each in seen.mirrors]
 
 
 @given(policies, facts)
 def test_stale_tag_freeze_upstream_down_fail_open_a_denial_has_a_reason(
-    policy: Policy, known: Facts
+    policy: Policy, seen: Facts
 ) -> None:
-    verdict = decide(policy, known)
+    verdict = decide(policy, seen)
     if verdict.decision is Decision.DENY:
         denied = any(each.decision is Decision.DENY for each in verdict.mirrors)
-        assert denied or has_error(known.findings)
-    if known.upstream.digest is None or not known.mirrors:
+        assert denied or has_error(seen.findings)
+    if seen.upstream.digest is None or not seen.mirrors:
         assert verdict.decision is Decision.INCONCLUSIVE
 
 
 @given(policies, facts)
 def test_a_mirror_that_was_not_graded_is_never_more_than_inconclusive(
-    policy: Policy, known: Facts
+    policy: Policy, seen: Facts
 ) -> None:
-    for each in decide(policy, known).mirrors:
+    for each in decide(policy, seen).mirrors:
         undecided = each.decision is Decision.INCONCLUSIVE
         assert undecided == (each.grade is Grade.INCONCLUSIVE)
         assert each.decision is not Decision.ALLOW or each.grade not in NEVER
 
 
 @given(policies, facts)
-def test_a_pull_is_stopped_by_what_upstream_never_published(policy: Policy, known: Facts) -> None:
-    verdict = decide_pull(policy, known)
-    spoken_for = any(
-        each.rule is Rule.NOT_INDEPENDENT for m in known.mirrors for each in m.findings
-    )
-    if known.upstream.digest is None or not known.mirrors:
+def test_a_pull_is_stopped_by_what_upstream_never_published(policy: Policy, seen: Facts) -> None:
+    verdict = decide_pull(policy, seen)
+    spoken_for = any(each.rule is Rule.NOT_INDEPENDENT for m in seen.mirrors for each in m.findings)
+    if seen.upstream.digest is None or not seen.mirrors:
         expected = Decision.INCONCLUSIVE
-    elif has_error(known.findings) or Grade.DIVERGED in {each.grade for each in known.mirrors}:
+    elif has_error(seen.findings) or Grade.DIVERGED in {each.grade for each in seen.mirrors}:
         expected = Decision.DENY
     else:
         expected = Decision.INCONCLUSIVE if spoken_for else Decision.ALLOW
@@ -127,25 +156,140 @@ def test_a_pull_is_stopped_by_what_upstream_never_published(policy: Policy, know
     assert verdict.pinned == (UPSTREAM.pinned(DIGEST) if expected is Decision.ALLOW else None)
 
 
+def known(*judged: MirrorResult, said: tuple[Finding, ...] = ()) -> Facts:
+    return Facts("app", NOW, UpstreamResult(UPSTREAM, DIGEST), judged, said)
+
+
+def mirror(
+    grade: Grade,
+    *said: Finding,
+    digest: Digest | None = OTHER,
+    age: timedelta | None = None,
+    proven: bool = False,
+) -> MirrorResult:
+    explanation = Explanation("why", age=age, proven=proven)
+    return MirrorResult(MIRROR, grade, explanation, digest, findings=said)
+
+
 @pytest.mark.parametrize("grade", Grade)
 @pytest.mark.parametrize("policy", [DEFAULT_POLICY, SAMENESS])
 def test_what_the_built_in_policies_accept(grade: Grade, policy: Policy) -> None:
-    mirror = MirrorResult(MIRROR, grade, Explanation("why"), DIGEST)
     accepted = {Grade.IDENTICAL} | ({Grade.SUBSET} if policy is DEFAULT_POLICY else set())
-    allowed = judge_mirror(policy, mirror).decision is Decision.ALLOW
-    assert allowed == (grade in accepted)
+    verdict = decide(policy, known(mirror(grade, age=HOUR)))
+    assert (verdict.decision is Decision.ALLOW) == (grade in accepted)
 
 
-@pytest.mark.parametrize("grade", NEVER)
-def test_no_policy_accepts_what_was_not_published(grade: Grade) -> None:
+@pytest.mark.parametrize("grade", [*NEVER, Grade.STALE])
+def test_no_rule_accepts_what_was_not_published(grade: Grade) -> None:
     with pytest.raises(ValueError, match=f"{grade} cannot be accepted"):
-        Policy(frozenset({Grade.IDENTICAL, grade}))
+        PolicyRule(accept=frozenset({Grade.IDENTICAL, grade}))
 
 
-def test_an_empty_policy_accepts_nothing() -> None:
-    for grade in Grade:
-        mirror = MirrorResult(MIRROR, grade, Explanation("why"), DIGEST)
-        assert judge_mirror(Policy(frozenset()), mirror).decision is not Decision.ALLOW
+def test_a_rule_that_accepts_nothing_cannot_be_built() -> None:
+    with pytest.raises(ValueError, match="nothing cannot be accepted"):
+        PolicyRule(accept=frozenset())
+
+
+def test_default_deny_an_image_that_no_rule_is_for_is_denied() -> None:
+    policy = Policy((PolicyRule(Pattern.parse("registry.example/other/**")),))
+    for decision in (decide, decide_pull):
+        verdict = decision(policy, known(mirror(Grade.IDENTICAL)))
+        assert verdict.decision is Decision.DENY
+        assert [each.rule for each in verdict.findings] == [Rule.NO_MATCHING_RULE]
+    assert decide(Policy(()), known(mirror(Grade.IDENTICAL))).decision is Decision.DENY
+
+
+AGED = Policy((PolicyRule(stale_max_age=36 * HOUR),))
+
+
+@pytest.mark.parametrize(
+    ("age", "allowed"), [(HOUR, True), (36 * HOUR, True), (37 * HOUR, False), (None, False)]
+)
+def test_stale_tag_freeze_an_earlier_image_is_taken_up_to_its_age(
+    age: timedelta | None, *, allowed: bool
+) -> None:
+    verdict = decide(AGED, known(mirror(Grade.STALE, age=age)))
+    assert (verdict.decision is Decision.ALLOW) == allowed
+    assert verdict.pinned == (UPSTREAM.pinned(OTHER) if allowed else None)
+
+
+def test_what_is_pinned_is_upstreams_own_where_a_mirror_has_it() -> None:
+    both = known(mirror(Grade.STALE, age=HOUR), mirror(Grade.IDENTICAL, digest=DIGEST))
+    assert decide(AGED, both).pinned == UPSTREAM.pinned(DIGEST)
+
+
+@pytest.mark.parametrize(("policy", "digest"), [(AGED, OTHER), (DEFAULT_POLICY, DIGEST)])
+def test_a_pull_takes_the_earlier_image_only_where_that_is_accepted(
+    policy: Policy, digest: Digest
+) -> None:
+    verdict = decide_pull(policy, known(mirror(Grade.STALE, age=HOUR)))
+    assert verdict.pinned == UPSTREAM.pinned(digest)
+
+
+WARNING = Policy((PolicyRule(enforcement=Enforcement.WARN),))
+
+
+@pytest.mark.parametrize("grade", Grade)
+def test_a_rule_that_only_warns_never_lets_through_what_upstream_did_not_publish(
+    grade: Grade,
+) -> None:
+    verdict = decide(WARNING, known(mirror(grade)))
+    expected = {Grade.DIVERGED: Decision.DENY, Grade.INCONCLUSIVE: Decision.INCONCLUSIVE}
+    assert verdict.decision is expected.get(grade, Decision.ALLOW)
+    milder = {Grade.STALE, Grade.REPACKAGED, Grade.MISSING}
+    said = {each.rule for each in verdict.findings}
+    assert (Rule.NOT_ENFORCED in said) == (grade in milder)
+
+
+def test_a_rule_that_only_warns_makes_errors_warnings() -> None:
+    wrong = Finding(Rule.TAG_DIGEST_MISMATCH, Level.ERROR, "said")
+    verdict = decide(WARNING, known(mirror(Grade.IDENTICAL), said=(wrong,)))
+    assert verdict.decision is Decision.ALLOW
+    assert {each.level for each in verdict.findings} == {Level.WARNING}
+
+
+ONE_DAY = Exemption(
+    Pattern.parse("registry.example/app"), OTHER, "patched by hand", "ops", date(2026, 3, 20)
+)
+
+
+def exempting(exemption: Exemption) -> Policy:
+    return Policy((PolicyRule(),), (exemption,))
+
+
+def test_an_exempted_digest_is_allowed_whatever_its_grade() -> None:
+    for grade in set(Grade) - {Grade.INCONCLUSIVE, Grade.MISSING}:
+        absent = Finding(Rule.PLATFORM_ABSENT, Level.ERROR, "said")
+        verdict = decide(exempting(ONE_DAY), known(mirror(grade, absent)))
+        assert verdict.decision is Decision.ALLOW, grade
+        assert verdict.pinned == UPSTREAM.pinned(OTHER)
+        exempted = verdict.mirrors[0].findings[-1]
+        assert exempted.rule is Rule.EXEMPTED
+        assert "ops: patched by hand" in exempted.message
+        assert decide_pull(exempting(ONE_DAY), known(mirror(grade))).pinned is not None
+
+
+@pytest.mark.parametrize(
+    "exemption",
+    [
+        replace(ONE_DAY, digest=DIGEST),
+        replace(ONE_DAY, expires=date(2026, 3, 19)),
+        replace(ONE_DAY, pattern=Pattern.parse("registry.example/app2")),
+    ],
+    ids=["other digest", "over", "other image"],
+)
+def test_exceptions_scope_an_exemption_is_for_one_digest_of_one_image_until_a_day(
+    exemption: Exemption,
+) -> None:
+    verdict = decide(exempting(exemption), known(mirror(Grade.DIVERGED)))
+    assert verdict.decision is Decision.DENY
+
+
+@pytest.mark.parametrize("rule", [Rule.DIGEST_MISMATCH, Rule.MALFORMED, Rule.NOT_INDEPENDENT])
+def test_no_exemption_is_for_bytes_that_are_not_the_digests(rule: Rule) -> None:
+    wrong = Finding(rule, Level.ERROR, "said")
+    verdict = decide(exempting(ONE_DAY), known(mirror(Grade.DIVERGED, wrong)))
+    assert verdict.decision is Decision.DENY
 
 
 def _lacking(*platforms: Platform | None) -> MirrorResult:

@@ -9,6 +9,7 @@ from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.policy.model import DEFAULT_POLICY, Policy
+from imgverify.policy.model import Rule as PolicyRule
 from imgverify.registry.client import Network
 from imgverify.registry.credentials import CredentialStore
 from imgverify.registry.deadline import Deadline
@@ -23,7 +24,9 @@ from tests.support.registry import FakeRegistry
 NOW = datetime(2026, 3, 20, 8, 30, tzinfo=UTC)
 PATH = "library/app"
 TAG = "1.4"
-SAME_CONTENT = Policy(frozenset({Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED}))
+SAME_CONTENT = Policy(
+    (PolicyRule(accept=frozenset({Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED})),)
+)
 
 OLD, NEW = whole("app", "1.4.1"), whole("app", "1.4.2")
 OLD_AMD64, NEW_AMD64 = release("app", "1.4.1"), release("app", "1.4.2")
