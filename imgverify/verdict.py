@@ -62,6 +62,10 @@ class Rule(enum.StrEnum):
     NO_MATCHING_RULE = "no-matching-rule"
     NOT_ENFORCED = "not-enforced"
     EXEMPTED = "exempted"
+    UNSIGNED = "unsigned"
+    SIGNATURE_REJECTED = "signature-rejected"
+    SIGNATURE_LOOKUP_FAILED = "signature-lookup-failed"
+    SIGNATURE_NOT_CARRIED = "signature-not-carried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,45 @@ class Evidence:
             raise ValueError(msg)
         if (self.time is None) != (self.clock is None):
             msg = "a time is somebody's word"
+            raise ValueError(msg)
+
+
+class SubjectLevel(enum.StrEnum):
+    """What a signature is over: an index, or the manifest of one platform."""
+
+    INDEX = "index"
+    PLATFORM = "platform"
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Evidence, what it is over, and the registries at which it lay."""
+
+    evidence: Evidence
+    level: SubjectLevel
+    found_at: tuple[str, ...]
+
+
+class Standing(enum.StrEnum):
+    """Whether what is required of an image's signatures holds; unknown where a look-up failed."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Vouching:
+    """What is known about who vouches for a digest."""
+
+    standing: Standing
+    vouched: tuple[Vouched, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse to hold without anybody who vouches."""
+        if self.standing is Standing.HOLDS and not self.vouched:
+            msg = "nobody vouches for it"
             raise ValueError(msg)
 
 
@@ -302,6 +345,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     decision: Decision = Decision.INCONCLUSIVE
     pinned: Reference | None = None
+    evidence: tuple[Vouched, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an allowed image without a digest, and a pinned one that was not allowed."""

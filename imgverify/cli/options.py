@@ -101,17 +101,17 @@ _TLS: Final = click.option(
 
 def asks(command: F) -> F:
     """Give a command the options that make up a question, as `asked`."""
-    return _MIRROR(_UPSTREAM(_PLATFORM(_collect(Asked, "asked", command))))
+    return _MIRROR(_UPSTREAM(_PLATFORM(collect(Asked, "asked", command))))
 
 
 def asks_deep(command: F) -> F:
     """Give a command what `asks` gives, and --deep."""
-    return _MIRROR(_UPSTREAM(_PLATFORM(_DEEP(_collect(Asked, "asked", command)))))
+    return _MIRROR(_UPSTREAM(_PLATFORM(_DEEP(collect(Asked, "asked", command)))))
 
 
 def compares(command: F) -> F:
     """Give a command --platform and --deep, as `asked`."""
-    return _PLATFORM(_DEEP(_collect(Asked, "asked", command)))
+    return _PLATFORM(_DEEP(collect(Asked, "asked", command)))
 
 
 def _duration(_context: click.Context, _option: click.Parameter, value: float) -> float:
@@ -135,13 +135,13 @@ def in_manner(timeout: int) -> Callable[[F], F]:
     )
 
     def decorate(command: F) -> F:
-        collected = _collect(Manner, "manner", command)
+        collected = collect(Manner, "manner", command)
         return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(collected)))))
 
     return decorate
 
 
-def _collect(kind: type[Any], name: str, command: F) -> F:
+def collect(kind: type[Any], name: str, command: F) -> F:
     """Hand a command some of its options as one value."""
     names = {each.name for each in fields(kind)}
 

@@ -8,20 +8,28 @@ import click
 
 from imgverify.cli import options
 from imgverify.cli.output import print_verdicts
+from imgverify.cli.signers import requirements_of, signs
 from imgverify.exitcode import of_verdicts
 
 if TYPE_CHECKING:
     from imgverify.cli.app import App
+    from imgverify.cli.signers import Signers
     from imgverify.exitcode import ExitCode
 
 
 @click.command("verify")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @options.asks_deep
+@signs
 @options.in_manner(timeout=300)
 @click.pass_obj
 def command(
-    app: App, *, images: tuple[str, ...], asked: options.Asked, manner: options.Manner
+    app: App,
+    *,
+    images: tuple[str, ...],
+    asked: options.Asked,
+    signers: Signers,
+    manner: options.Manner,
 ) -> ExitCode:
     """Say whether a mirror would give what upstream published.
 
@@ -30,12 +38,14 @@ def command(
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
     """  # noqa: D301 - click's sign for lines that are kept
     questions = options.questions_from(images, asked)
+    requires = requirements_of(signers)
 
-    from imgverify.policy.model import DEFAULT_POLICY  # noqa: PLC0415 - after usage errors
+    from imgverify.policy.model import default_policy  # noqa: PLC0415 - after usage errors
     from imgverify.verify import verify  # noqa: PLC0415 - as above
 
     with app.network(manner) as network:
-        verdicts = [verify(each, network, DEFAULT_POLICY, app.now) for each in questions]
+        policy = default_policy(requires)
+        verdicts = [verify(each, network, policy, app.now) for each in questions]
     app.detail_sources(verdicts)
     print_verdicts(verdicts, manner, colour=app.colour)
     return of_verdicts(verdicts)

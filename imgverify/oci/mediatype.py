@@ -11,7 +11,10 @@ from imgverify.errors import Malformed
 from imgverify.oci import limits
 
 _GRAMMAR: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII
+    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+    # Sigstore's first bundles have their version as a parameter.
+    r"(?:;[A-Za-z0-9_-]{1,32}=[A-Za-z0-9_.-]{1,32}){0,4}",
+    re.ASCII,
 )
 
 
@@ -36,7 +39,7 @@ class Compression(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class MediaType:
-    """A media type without parameters, as written (media types are compared exactly)."""
+    """A media type as written, parameters included: media types are compared exactly."""
 
     value: str
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Side
 from imgverify.policy.model import Enforcement
@@ -15,8 +16,10 @@ from imgverify.verdict import (
     MirrorResult,
     PlatformState,
     Rule,
+    Standing,
     UpstreamResult,
     Verdict,
+    Vouching,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +39,8 @@ class Facts:
     """What was gathered about one image, before anything is decided.
 
     `findings` are about the image as a whole; each mirror carries its own.  `now` is the time
-    at which exemptions have to hold.
+    at which exemptions have to hold.  `vouching` is what came of the rule's requirements, None
+    where nobody looked.
     """
 
     requested: str
@@ -44,48 +48,81 @@ class Facts:
     upstream: UpstreamResult
     mirrors: tuple[MirrorResult, ...]
     findings: tuple[Finding, ...] = ()
+    vouching: Vouching | None = None
 
 
-def decide(policy: Policy, facts: Facts) -> Verdict:
-    """Decide whether what the mirrors give may be used.
+class Purpose(enum.Enum):
+    """What is to be decided.
 
-    Every mirror has to be allowed.  Nothing to hold the image against is inconclusive, and an
-    image that no rule is for is denied.
+    `USE`: whether what the mirrors give may be used; every mirror has to be allowed.
+    `PULL`: whether the image may be fetched, by digest, with the mirrors as sources.  What is
+    delivered is what upstream published whatever a mirror's tag names, so a mirror that is
+    behind, or down, stops nothing.  One that serves what upstream never published does.
+    """
+
+    USE = enum.auto()
+    PULL = enum.auto()
+
+
+def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verdict:
+    """Decide about an image.
+
+    Nothing to hold it against is inconclusive, and an image that no rule is for is denied.
     """
     rule = policy.rule_for(facts.upstream.reference.repository)
     if rule is None:
         return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
-    decisions = {each.decision for each in judged}
-    if facts.upstream.digest is None or not judged:
-        decision = Decision.INCONCLUSIVE
-    elif Decision.DENY in decisions or _has_error(facts.findings):
-        decision = Decision.DENY
-    elif decisions == {Decision.ALLOW}:
-        decision = Decision.ALLOW
+    decision = _compared(rule, facts, judged, purpose)
+    if decision is Decision.ALLOW and _unvouched(policy, rule, facts, judged):
+        decision = _STANDINGS[facts.vouching.standing if facts.vouching else Standing.UNKNOWN]
+    return _verdict(decision, rule, facts, judged)
+
+
+def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> Digest | None:
+    """Return the digest that signatures are required of, None where they would change nothing."""
+    rule = policy.rule_for(facts.upstream.reference.repository)
+    if rule is None:
+        return None
+    judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
+    if _compared(rule, facts, judged, purpose) is not Decision.ALLOW:
+        return None
+    return _unvouched(policy, rule, facts, judged)
+
+
+_STANDINGS: Final = {
+    Standing.HOLDS: Decision.ALLOW,
+    Standing.FAILS: Decision.DENY,
+    Standing.UNKNOWN: Decision.INCONCLUSIVE,
+}
+
+
+def _compared(
+    rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
+) -> Decision:
+    """Decide by all but signatures."""
+    if facts.upstream.digest is None or not (judged or rule.requires):
+        return Decision.INCONCLUSIVE
+    if purpose is Purpose.PULL:
+        stops = any(map(_is_strange, judged))
+        decides = not any(map(_is_dependent, judged))
     else:
-        decision = Decision.INCONCLUSIVE
-    return _verdict(decision, rule, facts, judged)
+        decisions = {each.decision for each in judged}
+        stops, decides = Decision.DENY in decisions, decisions <= {Decision.ALLOW}
+    if stops or _has_error(facts.findings):
+        return Decision.DENY
+    return Decision.ALLOW if decides else Decision.INCONCLUSIVE
 
 
-def decide_pull(policy: Policy, facts: Facts) -> Verdict:
-    """Decide whether an image may be fetched, by digest, with the mirrors as sources.
-
-    What is delivered is what upstream published whatever a mirror's tag names, so a mirror that
-    is behind, or down, stops nothing.  One that serves what upstream never published does.
-    """
-    rule = policy.rule_for(facts.upstream.reference.repository)
-    if rule is None:
-        return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
-    judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
-    decision = Decision.ALLOW
-    if facts.upstream.digest is None or not judged:
-        decision = Decision.INCONCLUSIVE
-    elif _has_error(facts.findings) or any(map(_is_strange, judged)):
-        decision = Decision.DENY
-    elif any(map(_is_dependent, judged)):
-        decision = Decision.INCONCLUSIVE
-    return _verdict(decision, rule, facts, judged)
+def _unvouched(
+    policy: Policy, rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...]
+) -> Digest | None:
+    """Return the digest that the rule requires signatures of; an exempted one needs none."""
+    digest = _chosen(facts.upstream, judged)
+    if not rule.requires or digest is None:
+        return None
+    repository = facts.upstream.reference.repository
+    return None if policy.exemption_for(repository, digest, facts.now) else digest
 
 
 def unmatched(
@@ -169,7 +206,8 @@ def _is_wanted(platform: Platform | None, wanted: Wanted) -> bool:
 def _verdict(
     decision: Decision, rule: PolicyRule, facts: Facts, mirrors: tuple[MirrorResult, ...]
 ) -> Verdict:
-    findings = facts.findings
+    vouching = facts.vouching
+    findings = (*facts.findings, *(vouching.findings if vouching else ()))
     strange = any(map(_is_strange, mirrors))
     if decision is Decision.DENY and rule.enforcement is Enforcement.WARN and not strange:
         decision, findings = Decision.ALLOW, _not_enforced(rule, findings)
@@ -177,7 +215,8 @@ def _verdict(
     digest = _chosen(upstream, mirrors)
     if decision is Decision.ALLOW and digest is not None:
         pinned = upstream.reference.pinned(digest)
-    return Verdict(facts.requested, upstream, mirrors, findings, decision, pinned)
+    evidence = vouching.vouched if vouching else ()
+    return Verdict(facts.requested, upstream, mirrors, findings, decision, pinned, evidence)
 
 
 def _not_enforced(rule: PolicyRule, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

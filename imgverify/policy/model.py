@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
     from imgverify.oci.reference import Registry, Repository
+    from imgverify.policy.requirement import Requirement
 
 #: What `accept` may list; `stale` has a bound of its own, the others are never acceptable.
 ACCEPTABLE: Final = frozenset({Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED})
@@ -43,12 +44,14 @@ class Rule:
 
     `accept` are the grades that a mirror may have; a `stale` image is taken if it is younger
     than `stale_max_age`, and never where that is None.  No `platforms` means all of upstream's.
+    All that it `requires` of signatures has to hold.
     """
 
     pattern: Pattern = _EVERY
     accept: frozenset[Grade] = frozenset({Grade.IDENTICAL, Grade.SUBSET})
     stale_max_age: timedelta | None = None
     platforms: tuple[Platform, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     enforcement: Enforcement = Enforcement.ENFORCE
 
     def __post_init__(self) -> None:
@@ -119,6 +122,11 @@ class Policy:
         """Return the exemption under which a digest is allowed."""
         holding = (each for each in self.exemptions if each.holds(repository, digest, now))
         return next(holding, None)
+
+
+def default_policy(requires: tuple[Requirement, ...] = ()) -> Policy:
+    """Return what holds where nothing but signatures is required."""
+    return Policy((Rule(requires=requires),))
 
 
 #: What holds where nothing else is said.

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgverify.errors import ContentError, Side, SourceError
-from imgverify.policy.decide import Facts, decide, decide_pull, unmatched
+from imgverify.policy.decide import Facts, Purpose, decide, to_be_vouched_for, unmatched
 from imgverify.verdict import (
     Explanation,
     Finding,
@@ -19,7 +19,9 @@ from imgverify.verdict import (
     Level,
     MirrorResult,
     Rule,
+    Standing,
     UpstreamResult,
+    Vouching,
 )
 from imgverify.verify.judge import Case, grade_mirror
 from imgverify.verify.parallel import all_or_raise
@@ -29,8 +31,10 @@ from imgverify.verify.resolve import observe
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from imgverify.oci.digest import Digest
     from imgverify.oci.reference import Reference
     from imgverify.policy.model import Policy
+    from imgverify.policy.model import Rule as PolicyRule
     from imgverify.registry.client import Network
     from imgverify.verdict import Verdict
     from imgverify.verify.resolve import Moment
@@ -43,7 +47,7 @@ def verify(question: Question, network: Network, policy: Policy, now: datetime) 
 
     A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`.
     """
-    return _decided(question, network, policy, now, thorough=True)
+    return _decided(question, network, policy, now, purpose=Purpose.USE)
 
 
 def verify_for_pull(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -51,11 +55,11 @@ def verify_for_pull(question: Question, network: Network, policy: Policy, now: d
 
     The blobs are verified when they arrive, so the mirrors are asked for the tag alone.
     """
-    return _decided(question, network, policy, now, thorough=False)
+    return _decided(question, network, policy, now, purpose=Purpose.PULL)
 
 
 def _decided(
-    question: Question, network: Network, policy: Policy, now: datetime, *, thorough: bool
+    question: Question, network: Network, policy: Policy, now: datetime, *, purpose: Purpose
 ) -> Verdict:
     rule = policy.rule_for(question.upstream.repository)
     if rule is None:
@@ -66,8 +70,30 @@ def _decided(
         # Only what was read and hashed proves that other bytes say the same.
         deep=question.deep or Grade.REPACKAGED in rule.accept,
     )
-    facts = _gather(asked, network, now, thorough=thorough)
-    return (decide if thorough else decide_pull)(policy, facts)
+    facts = _gather(asked, network, now, thorough=purpose is Purpose.USE)
+    digest = to_be_vouched_for(policy, facts, purpose)
+    if digest is not None:
+        facts = replace(facts, vouching=_vouching(asked, network, rule, (digest, now)))
+    return decide(policy, facts, purpose)
+
+
+def _vouching(
+    question: Question, network: Network, rule: PolicyRule, what: tuple[Digest, datetime]
+) -> Vouching:
+    # Here: what verifies signatures takes longer to load than an unsigned image takes to verify.
+    from imgverify.verify.vouching import Inquiry, Places, vouch_for  # noqa: PLC0415 - as above
+
+    digest, now = what
+    mirrors = (network.at(each.repository, Side.MIRROR) for each in question.mirrors)
+    places = Places((network.at(question.upstream.repository, Side.UPSTREAM), *mirrors))
+    required = tuple(each.of_image(question.upstream) for each in rule.requires)
+    try:
+        return vouch_for(digest, Inquiry(required, question.platforms, now), places)
+    except (SourceError, ContentError) as error:
+        finding = Finding(
+            Rule.SIGNATURE_LOOKUP_FAILED, Level.ERROR, error.message, error.side, error.hint
+        )
+        return Vouching(Standing.UNKNOWN, (), (finding,))
 
 
 def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:

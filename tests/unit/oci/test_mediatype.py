@@ -35,6 +35,12 @@ def test_any_value_parses_or_is_malformed(value: object) -> None:
         assert not isinstance(value, str) or MediaType.from_header(value) != MediaType(value)
 
 
+def test_a_version_may_be_a_parameter() -> None:
+    text = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+    assert str(MediaType.parse(text)) == text
+    assert str(MediaType.from_header(text)) == text.partition(";")[0]
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -43,7 +49,11 @@ def test_any_value_parses_or_is_malformed(value: object) -> None:
         "a/",
         "/a",
         "a/b/c",
-        "a/b;c=d",
+        "a/b;",
+        "a/b;c",
+        "a/b; c=d",
+        'a/b;c="d"',
+        "a/b" + ";c=d" * 5,
         ".a/b",
         "a/-b",
         f"{'a' * 128}/b",

@@ -1,0 +1,146 @@
+"""The options that say who has to have signed an image, under cosign's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from imgverify.cli.options import collect
+from imgverify.errors import InputError
+from imgverify.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgverify.policy.requirement import Requirement
+    from imgverify.signature.demand import Signer
+    from imgverify.signature.identity import Rule
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+_FILE: Final = click.Path(path_type=Path)
+_WHO: Final = (
+    "use --key, or --certificate-identity and --certificate-oidc-issuer (each may be a -regexp)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """The options, as typed."""
+
+    key: Path | None
+    certificate_identity: str | None
+    certificate_identity_regexp: str | None
+    certificate_oidc_issuer: str | None
+    certificate_oidc_issuer_regexp: str | None
+    trusted_root: Path | None
+    signed_as: str | None
+    insecure_ignore_tlog: bool
+    insecure_ignore_sct: bool
+
+    @property
+    def is_named(self) -> bool:
+        """Whether anything was said of signatures."""
+        return self != Signers(*(None,) * 7, insecure_ignore_tlog=False, insecure_ignore_sct=False)
+
+
+_OPTIONS: Final = (
+    click.option("--key", type=_FILE, metavar="FILE", help="The signer's public key, as PEM."),
+    click.option(
+        "--certificate-identity", metavar="NAME", help="Whom the certificate has to name."
+    ),
+    click.option(
+        "--certificate-identity-regexp",
+        metavar="REGEXP",
+        help="What the whole of that name has to match.",
+    ),
+    click.option(
+        "--certificate-oidc-issuer", metavar="URL", help="Who has to have vouched for the login."
+    ),
+    click.option(
+        "--certificate-oidc-issuer-regexp",
+        metavar="REGEXP",
+        help="What the whole of that URL has to match.",
+    ),
+    click.option(
+        "--trusted-root",
+        type=_FILE,
+        metavar="FILE",
+        help="Whose logs and authorities to believe. Default: the public Sigstore instance's.",
+    ),
+    click.option(
+        "--signed-as",
+        metavar="NAME",
+        help="The repository that a cosign signature names. Default: upstream's.",
+    ),
+    click.option(
+        "--insecure-ignore-tlog",
+        is_flag=True,
+        help="Do not ask for an entry in a transparency log; noted in the verdict.",
+    ),
+    click.option(
+        "--insecure-ignore-sct",
+        is_flag=True,
+        help="Do not ask for an entry in a certificate log; noted in the verdict.",
+    ),
+)
+
+
+def signs(command: F) -> F:
+    """Give a command the options on signatures, as `signers`."""
+    collected = collect(Signers, "signers", command)
+    for option in reversed(_OPTIONS):
+        collected = option(collected)
+    return collected
+
+
+def requirements_of(signers: Signers) -> tuple[Requirement, ...]:
+    """Read what is required of signatures, nothing if nothing was said; raises `InputError`."""
+    if not signers.is_named:
+        return ()
+    # Here: they load what verifies signatures.
+    from imgverify.policy.requirement import Requirement  # noqa: PLC0415 - as above
+    from imgverify.signature.demand import Demand, NameRule  # noqa: PLC0415 - as above
+    from imgverify.trust.files import read_trusted_roots  # noqa: PLC0415 - as above
+    from imgverify.trust.shipped import public_good  # noqa: PLC0415 - as above
+    from imgverify.verdict import Skipped  # noqa: PLC0415 - as above
+
+    if signers.insecure_ignore_tlog and signers.insecure_ignore_sct:
+        msg = "--insecure-ignore-tlog and --insecure-ignore-sct are given together"
+        raise InputError(msg, hint="name a --trusted-root that has no logs, if there are none")
+    skip = Skipped.SCT if signers.insecure_ignore_sct else None
+    demand = Demand(
+        _signer(signers),
+        read_trusted_roots(signers.trusted_root) if signers.trusted_root else public_good(),
+        name=NameRule(Reference.parse(signers.signed_as)) if signers.signed_as else None,
+        insecure_skip=Skipped.LOG if signers.insecure_ignore_tlog else skip,
+    )
+    return (Requirement((demand,)),)
+
+
+def _signer(signers: Signers) -> Signer:
+    from imgverify.signature.identity import Identity  # noqa: PLC0415 - as above
+    from imgverify.trust.files import read_key  # noqa: PLC0415 - as above
+
+    name = _rule(signers.certificate_identity, signers.certificate_identity_regexp)
+    issuer = _rule(signers.certificate_oidc_issuer, signers.certificate_oidc_issuer_regexp)
+    if signers.key is not None and name is None and issuer is None:
+        return read_key(signers.key)
+    if signers.key is None and name is not None and issuer is not None:
+        return Identity(name, issuer)
+    msg = "say who has to have signed: a key, or an identity together with its issuer"
+    raise InputError(msg, hint=_WHO)
+
+
+def _rule(text: str | None, regexp: str | None) -> Rule | None:
+    from imgverify.signature.identity import Exactly, Matching  # noqa: PLC0415 - as above
+
+    if text is not None and regexp is not None:
+        msg = f"{text!r} and the pattern {regexp!r} are named for the same thing"
+        raise InputError(msg, hint=_WHO)
+    if regexp is not None:
+        return Matching(regexp)
+    return None if text is None else Exactly(text)
