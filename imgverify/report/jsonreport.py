@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MirrorResult,
         PlatformChange,
         Verdict,
+        Vouched,
     )
 
 #: Grows when a reader of the previous version would misread the report.
@@ -68,7 +69,7 @@ def _image(verdict: Verdict) -> _Object:
         },
         "mirrors": [_mirror(each) for each in verdict.mirrors],
         "pinned": _reference(verdict.pinned) if verdict.pinned else None,
-        "evidence": [],
+        "evidence": [_vouched(each) for each in verdict.evidence],
         "findings": [_finding(each) for each in verdict.findings],
         "decision": verdict.decision.value,
     }
@@ -82,6 +83,7 @@ def _mirror(mirror: MirrorResult) -> _Object:
         "grade": mirror.grade.value,
         "decision": mirror.decision.value,
         "coverage": mirror.coverage.value,
+        "exempted": mirror.exempted,
         "explanation": _explanation(mirror.explanation),
         "findings": [_finding(each) for each in mirror.findings],
     }
@@ -129,6 +131,26 @@ def _descriptor(descriptor: Descriptor | None) -> _Object | None:
         "digest": str(descriptor.digest),
         "size": descriptor.size,
         "mediaType": escape(str(descriptor.media_type)),
+    }
+
+
+def _vouched(vouched: Vouched) -> _Object:
+    evidence = vouched.evidence
+    signer = evidence.identity
+    return {
+        "format": evidence.format.value,
+        "identity": escape(signer.name) if signer else None,
+        "issuer": escape(signer.issuer) if signer and signer.issuer else None,
+        "key": _digest(evidence.key),
+        "time": f"{evidence.time:%Y-%m-%dT%H:%M:%SZ}" if evidence.time else None,
+        "clock": evidence.clock.value if evidence.clock else None,
+        "subjectDigest": str(evidence.subject),
+        "subjectLevel": vouched.level.value,
+        "predicateType": escape(evidence.predicate_type) if evidence.predicate_type else None,
+        "isSignature": evidence.is_signature,
+        "verifiedWith": [escape(each) for each in evidence.verified_with],
+        "skipped": [each.value for each in evidence.skipped],
+        "foundAt": [escape(each) for each in vouched.found_at],
     }
 
 

@@ -11,8 +11,9 @@ from imgverify.errors import Side
 from imgverify.oci import limits
 from imgverify.oci.reference import Reference
 from imgverify.report.escape import escape
+from imgverify.report.evidence import evidence_line
 from imgverify.report.explain import COVERAGE, counted, explain
-from imgverify.verdict import Coverage, Decision, Grade, Level, ResolvedFrom
+from imgverify.verdict import Coverage, Decision, Grade, Level, ResolvedFrom, SubjectLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,6 +112,8 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
 def _image(verdict: Verdict, style: _Style) -> list[str]:
     lines = [*_headline(verdict, style), *_table(verdict, style)]
     details = [block for each in verdict.mirrors if (block := _details(each, verdict, style))]
+    if evidence := _evidence(verdict, style):
+        details.append(evidence)
     if findings := _findings(verdict, style):
         details.append(findings)
     for block in details:
@@ -212,6 +215,16 @@ def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]
     ]
     heading = f"  upstream → {_label(mirror, verdict)}:"
     return [heading, *lines] if lines else []
+
+
+def _evidence(verdict: Verdict, style: _Style) -> list[str]:
+    lines: list[str] = []
+    for each in verdict.evidence:
+        what = "index" if each.level is SubjectLevel.INDEX else "manifest"
+        over = f"the {what} {each.evidence.subject.short}"
+        where = ", ".join(map(escape, each.found_at))
+        lines += style.prose(f"{evidence_line(each.evidence)}; over {over}; at {where}", 4)
+    return ["  signatures:", *lines] if lines else []
 
 
 def _findings(verdict: Verdict, style: _Style) -> list[str]:

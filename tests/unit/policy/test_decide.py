@@ -11,7 +11,7 @@ from imgverify.errors import Side
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.decide import Facts, absent_platforms, decide, decide_pull
+from imgverify.policy.decide import Facts, Purpose, absent_platforms, decide
 from imgverify.policy.model import (
     ACCEPTABLE,
     DEFAULT_POLICY,
@@ -144,7 +144,7 @@ def test_a_mirror_that_was_not_graded_is_never_more_than_inconclusive(
 
 @given(policies, facts)
 def test_a_pull_is_stopped_by_what_upstream_never_published(policy: Policy, seen: Facts) -> None:
-    verdict = decide_pull(policy, seen)
+    verdict = decide(policy, seen, Purpose.PULL)
     spoken_for = any(each.rule is Rule.NOT_INDEPENDENT for m in seen.mirrors for each in m.findings)
     if seen.upstream.digest is None or not seen.mirrors:
         expected = Decision.INCONCLUSIVE
@@ -192,8 +192,8 @@ def test_a_rule_that_accepts_nothing_cannot_be_built() -> None:
 
 def test_default_deny_an_image_that_no_rule_is_for_is_denied() -> None:
     policy = Policy((PolicyRule(Pattern.parse("registry.example/other/**")),))
-    for decision in (decide, decide_pull):
-        verdict = decision(policy, known(mirror(Grade.IDENTICAL)))
+    for purpose in Purpose:
+        verdict = decide(policy, known(mirror(Grade.IDENTICAL)), purpose)
         assert verdict.decision is Decision.DENY
         assert [each.rule for each in verdict.findings] == [Rule.NO_MATCHING_RULE]
     assert decide(Policy(()), known(mirror(Grade.IDENTICAL))).decision is Decision.DENY
@@ -222,7 +222,7 @@ def test_what_is_pinned_is_upstreams_own_where_a_mirror_has_it() -> None:
 def test_a_pull_takes_the_earlier_image_only_where_that_is_accepted(
     policy: Policy, digest: Digest
 ) -> None:
-    verdict = decide_pull(policy, known(mirror(Grade.STALE, age=HOUR)))
+    verdict = decide(policy, known(mirror(Grade.STALE, age=HOUR)), Purpose.PULL)
     assert verdict.pinned == UPSTREAM.pinned(digest)
 
 
@@ -266,7 +266,7 @@ def test_an_exempted_digest_is_allowed_whatever_its_grade() -> None:
         exempted = verdict.mirrors[0].findings[-1]
         assert exempted.rule is Rule.EXEMPTED
         assert "ops: patched by hand" in exempted.message
-        assert decide_pull(exempting(ONE_DAY), known(mirror(grade))).pinned is not None
+        assert decide(exempting(ONE_DAY), known(mirror(grade)), Purpose.PULL).pinned is not None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from imgverify import exitcode
 from imgverify.errors import Side
 from imgverify.report.jsonreport import render_json, schema_text
 from imgverify.verdict import (
+    Clock,
     ConfigState,
     Coverage,
     Decision,
@@ -21,6 +22,8 @@ from imgverify.verdict import (
     PlatformState,
     ResolvedFrom,
     Rule,
+    SignatureFormat,
+    SubjectLevel,
     Verdict,
 )
 from tests.unit.report.harm import commands, unseen
@@ -50,6 +53,9 @@ ENUMS: dict[str, type[Enum]] = {
     "finding.level": Level,
     "finding.side": Side,
     "upstream.resolvedFrom": ResolvedFrom,
+    "evidence.format": SignatureFormat,
+    "evidence.clock": Clock,
+    "evidence.subjectLevel": SubjectLevel,
 }
 
 
@@ -97,7 +103,7 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
         each for each in objects(SCHEMA) if each.get("type") == "object" and "$ref" not in each
     ]
     described = [each for each in closed if "properties" in each]
-    assert len(described) == 10
+    assert len(described) == 11
     for each in described:
         assert each["additionalProperties"] is False
         assert set(each["required"]) == set(each["properties"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from imgverify.errors import Side
 from imgverify.oci.descriptor import Descriptor
@@ -11,10 +12,12 @@ from imgverify.oci.mediatype import DOCKER_LAYER_GZIP, OCI_LAYER_ZSTD, MediaType
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.verdict import (
+    Clock,
     ConfigChange,
     ConfigState,
     Coverage,
     Decision,
+    Evidence,
     Explanation,
     Finding,
     Grade,
@@ -25,8 +28,13 @@ from imgverify.verdict import (
     PlatformChange,
     PlatformState,
     Rule,
+    SignatureFormat,
+    SignerIdentity,
+    Skipped,
+    SubjectLevel,
     UpstreamResult,
     Verdict,
+    Vouched,
 )
 
 NGINX = Reference.parse("docker.io/library/nginx:1.27")
@@ -162,9 +170,10 @@ def verdict(
     upstream: UpstreamResult = UPSTREAM,
     findings: tuple[Finding, ...] = (),
     requested: str = str(NGINX),
+    evidence: tuple[Vouched, ...] = (),
 ) -> Verdict:
     pinned = PINNED if decision is Decision.ALLOW else None
-    return Verdict(requested, upstream, mirrors, findings, decision, pinned)
+    return Verdict(requested, upstream, mirrors, findings, decision, pinned, evidence)
 
 
 IDENTICAL = verdict(Decision.ALLOW, IDENTICAL_MIRROR)
@@ -250,6 +259,42 @@ def _stated() -> dict[str, Verdict]:
     return {"every-state": every}
 
 
+def evidence(text: str, **fields: object) -> Evidence:
+    """A signature by an identity; `text` is wherever text is taken as it comes."""
+    given: dict[str, Any] = {
+        "format": SignatureFormat.BUNDLE,
+        "identity": SignerIdentity(text, text),
+        "key": None,
+        "subject": digest("a"),
+        "time": datetime(2026, 3, 1, 12, tzinfo=UTC),
+        "clock": Clock.LOG,
+        "predicate_type": text,
+        "verified_with": (text,),
+    }
+    return Evidence(**(given | fields))
+
+
+def _vouched() -> dict[str, Verdict]:
+    """Every way in which somebody may vouch, one verdict each."""
+    key = {"identity": None, "key": digest("b")}
+    ways = {
+        "identity": evidence("publisher@example.com", is_signature=True),
+        "key": evidence("", **key, predicate_type=None, is_signature=True),
+        "no-clock": evidence("a", **key, time=None, clock=None, skipped=tuple(Skipped)),
+        **{
+            f"form-{each}": evidence("a", format=each, clock=Clock.TIMESTAMP_AUTHORITY)
+            for each in SignatureFormat
+        },
+    }
+    return {
+        f"vouched-{name}-{level}": verdict(
+            Decision.ALLOW, evidence=(Vouched(way, level, ("registry.example",)),)
+        )
+        for name, way in ways.items()
+        for level in SubjectLevel
+    }
+
+
 VERDICTS: dict[str, Verdict] = {
     "identical": IDENTICAL,
     "diverged": DIVERGED,
@@ -263,6 +308,7 @@ VERDICTS: dict[str, Verdict] = {
     ),
     **_graded(),
     **_stated(),
+    **_vouched(),
 }
 
 
@@ -296,7 +342,8 @@ def hostile(text: str) -> Verdict:
         decision=Decision.DENY,
     )
     upstream = UpstreamResult(reference, digest("a"), (text,))
-    return Verdict(text, upstream, (mirror,), findings[:1], Decision.DENY)
+    vouched = Vouched(evidence(text), SubjectLevel.INDEX, (text,))
+    return Verdict(text, upstream, (mirror,), findings[:1], Decision.DENY, evidence=(vouched,))
 
 
 # What has been used against terminals, logs and CI runners, one kind each.
