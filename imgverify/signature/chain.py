@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -20,7 +20,8 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from imgverify.errors import Malformed, Reason, SignatureRejected
+from imgverify.errors import Reason, SignatureRejected
+from imgverify.signature.certificate import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +53,7 @@ def find_path(
     verifier = builder.extension_policies(**policies).build_client_verifier()
     try:
         return tuple(verifier.verify(leaf, [*helping, *along]).chain)
-    except (VerificationError, ValueError, UnsupportedAlgorithm):
+    except (VerificationError, *UNREADABLE):
         return None
 
 
@@ -76,7 +77,7 @@ def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Tell whether one certificate bears the other's signature, whatever the time."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
@@ -90,20 +91,30 @@ def is_issued_within(
     return any(issued(each, leaf) for each in known)
 
 
-def check_usage(certificate: x509.Certificate) -> None:
-    """Refuse a signer's certificate that is not for signing code, or is an issuer's."""
+def check_usage(certificate: x509.Certificate, *, for_code: bool) -> None:
+    """Refuse a signer's certificate that is an issuer's, or not for signing code.
+
+    One that names no purpose at all is good for every purpose (RFC 5280, section 4.2.1.12), unless
+    `for_code` says that it has to name this one.
+    """
     usage = find_extension(certificate, x509.KeyUsage)
     purposes = find_extension(certificate, x509.ExtendedKeyUsage)
     if is_authority(certificate):
         wrong = "it is an authority's"
     elif usage is not None and not usage.value.digital_signature:
         wrong = "its key usage lacks digital signatures"
-    elif purposes is None or ExtendedKeyUsageOID.CODE_SIGNING not in purposes.value:
+    elif not _is_for_code(purposes, for_code=for_code):
         wrong = "its extended key usage lacks code signing"
     else:
         return
     msg = f"the certificate may not be used for signatures: {wrong}"
     raise SignatureRejected(msg, Reason.CERTIFICATE_USAGE)
+
+
+def _is_for_code(purposes: x509.Extension[x509.ExtendedKeyUsage] | None, *, for_code: bool) -> bool:
+    if purposes is None:
+        return not for_code
+    return ExtendedKeyUsageOID.CODE_SIGNING in purposes.value
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
@@ -113,11 +124,8 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def find_extension(certificate: x509.Certificate, kind: type[E]) -> x509.Extension[E] | None:
-    """Return an extension, if it is there; raises `Malformed` where extensions are unreadable."""
+    """Return an extension, if it is there."""
     try:
         return certificate.extensions.get_extension_for_class(kind)
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        msg = "a certificate has extensions that cannot be read"
-        raise Malformed(msg) from None
