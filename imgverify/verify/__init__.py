@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgverify.errors import ContentError, Side, SourceError
+from imgverify.errors import ContentError, InputError, Side, SourceError
 from imgverify.policy.decide import Facts, Purpose, decide, to_be_vouched_for, unmatched
 from imgverify.verdict import (
     Explanation,
@@ -64,6 +64,12 @@ def _decided(
     rule = policy.rule_for(question.upstream.repository)
     if rule is None:
         return unmatched(question.requested, question.upstream)
+    if not question.mirrors and not rule.requires:
+        msg = f"there is nothing to hold {question.requested} against"
+        hint = (
+            "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
+        )
+        raise InputError(msg, hint=hint)
     asked = replace(
         question,
         platforms=question.platforms or rule.platforms,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Question:
     """One image: what upstream calls it, and where else it is to be had.
 
-    `requested` is the user's own spelling.  No `platforms` means all of upstream's.
+    `requested` is the user's own spelling.  Without `mirrors` upstream itself is the source.
+    No `platforms` means all of upstream's.
     `deep` asks for every layer to be read from every mirror.
     """
 
@@ -28,10 +29,7 @@ class Question:
     deep: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse to hold an image against nothing, or against itself."""
-        if not self.mirrors:
-            msg = f"there is nothing to hold {self.requested} against"
-            raise InputError(msg, hint="name a mirror with --mirror HOST or --mirror REFERENCE")
+        """Refuse to hold an image against itself."""
         for mirror in self.mirrors:
             # However it is routed: a host that answers for itself is nobody's mirror.
             if replace(mirror.repository, route=DIRECT) == self.upstream.repository:

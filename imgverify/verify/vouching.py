@@ -182,7 +182,7 @@ def _failures(reading: _Reading) -> tuple[Finding, ...]:
         Finding(
             Rule.SIGNATURE_LOOKUP_FAILED,
             Level.ERROR,
-            f"the signatures of {reading.digest.short} could not be looked up: {error.message}",
+            f"signatures could not be looked up: {error.message}",
             error.side,
             error.hint,
         )

@@ -86,10 +86,11 @@ class World:
         policy: Policy = DEFAULT_POLICY,
         seconds: float = 10,
         pulling: bool = False,
+        now: datetime = NOW,
     ) -> Verdict:
         ask = verify_for_pull if pulling else verify
         with self.network(seconds) as network:
-            return ask(question, network, policy, NOW)
+            return ask(question, network, policy, now)
 
     def network(self, seconds: float = 10) -> Network:
         hosts = frozenset(Registry.parse(each.host) for each in self.registries)
