@@ -20,7 +20,7 @@ from imgverify.oci import limits
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.oci.mediatype import Kind
 from imgverify.oci.reference import Reference
-from imgverify.pull.fetch import Fetched, Sources, Transfer
+from imgverify.pull.fetch import Fetched, Refusal, Sources, Transfer
 from imgverify.pull.plan import describe, plan, require_platforms, wanted_children
 from imgverify.store.base import Delivered
 from imgverify.verdict import Grade
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Repository
     from imgverify.pull.plan import Plan
     from imgverify.pull.progress import Progress
     from imgverify.registry.client import Network, RemoteRepository
@@ -56,7 +55,7 @@ class Delivery:
     pinned: Reference
     size: int
     fetched: tuple[Fetched, ...]
-    falsified: tuple[tuple[Repository, ImgverifyError], ...] = ()
+    falsified: tuple[Refusal, ...] = ()
 
 
 def pull(
@@ -87,7 +86,7 @@ def pull(
         fetched = _fill(laid_out, sources, sink, (network, progress))
     except AllSourcesFailed as error:
         msg = f"the image is not complete: {error.message}"
-        hint = "nothing was stored; try again, or name another mirror"
+        hint = f"nothing was stored; {error.hint or 'try again, or name another mirror'}"
         raise StoreError(msg, hint=hint) from error
     except KeyboardInterrupt as error:
         msg = "interrupted; a later run goes on from here"
