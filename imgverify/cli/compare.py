@@ -26,7 +26,8 @@ def command(
 ) -> ExitCode:
     """Compare B with A, platform by platform and layer by layer.
 
-    A takes the part of upstream. Exit status 0 only if both are identical.
+    A takes the part of upstream, B that of a copy elsewhere. Exit status 0 only if both are
+    identical.
 
     \b
     imgverify compare docker.io/library/nginx:1.27 mirror.example/hub/nginx:1.27

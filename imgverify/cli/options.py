@@ -156,19 +156,23 @@ def _collect(kind: type[Any], name: str, command: F) -> F:
 
 def questions_from(images: tuple[str, ...], asked: Asked) -> tuple[Question, ...]:
     """Read what is asked; raises `InputError` for words that do not go together."""
-    if len(images) > 1 and (asked.upstream or any("/" in each for each in asked.mirrors)):
+    if len(images) > 1 and any("/" in each for each in (*asked.mirrors, asked.upstream or "")):
         msg = "a whole reference after --mirror or --upstream goes with one IMAGE only"
         raise InputError(msg, hint="name hosts, or call imgverify once for each image")
     questions = [_question(each, asked) for each in images]
-    return tuple({each.upstream: each for each in questions}.values())
+    # Not by upstream alone: the same image on another mirror is another question.
+    return tuple({(each.upstream, each.mirrors): each for each in questions}.values())
 
 
 def comparison_from(one: str, other: str, asked: Asked) -> Question:
     """Read two references; neither takes anything from the other."""
     from imgverify.verify.question import Question  # noqa: PLC0415 - keeps --help quick
 
-    references = Reference.parse(one), Reference.parse(other)
-    return Question(one, references[0], (references[1],), _platforms(asked), asked.deep)
+    original, copy = Reference.parse(one), Reference.parse(other)
+    if original.repository == copy.repository:
+        msg = f"A and B are both in {copy.repository}, and an original is no copy of itself"
+        raise InputError(msg, hint="name B by the registry or repository that it was copied to")
+    return Question(one, original, (copy,), _platforms(asked), asked.deep)
 
 
 def _question(image: str, asked: Asked) -> Question:

@@ -175,7 +175,7 @@ def parse_mirror(text: str, upstream: Reference) -> Reference:
         if not _is_host(text):
             msg = f"{text!r} is neither a registry's host nor a reference with one"
             raise InvalidReference(msg, hint="write host[:port] or host[:port]/name[:tag]")
-        return upstream.at(Repository(Registry.parse(text), upstream.repository.path))
+        return upstream.at(_repository(f"{text}/{upstream.repository.path}"))
     repository, tag, digest = _split(text)
     if tag is None and digest is None:
         return upstream.at(repository)

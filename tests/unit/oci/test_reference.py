@@ -279,6 +279,11 @@ def test_a_mirror_is_a_host_or_a_reference(text: str, mirror: str) -> None:
     assert str(parse_mirror(text, UPSTREAM)) == mirror + digest
 
 
+def test_docker_hub_in_the_place_of_another_host_is_asked_by_its_own_rules() -> None:
+    named = Reference.parse("m.example/nginx:1.27")
+    assert str(parse_mirror("docker.io", named)) == "docker.io/library/nginx:1.27"
+
+
 @pytest.mark.parametrize("text", ["mirror", "Mirror", "a" * 64])
 def test_a_mirror_without_a_host_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference, match="neither a registry's host"):
