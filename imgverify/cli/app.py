@@ -216,8 +216,12 @@ def _report(error: BaseException, *, debug: bool) -> ExitCode:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         tell("imgverify: interrupted")
         return ExitCode.INTERRUPTED
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, OSError):
         silence(sys.stdout)
+        # Who closed the pipe knows it; anything else that the system refused is told.
+        if not isinstance(error, BrokenPipeError):
+            tell(f"imgverify: {escape(error.strerror or str(error), limit=_LONG)}")
+            tell("  this machine refused something; --debug shows what")
     elif isinstance(error, ImgverifyError):
         tell_error(error)
     else:
