@@ -235,6 +235,16 @@ def _tell_usage(error: click.ClickException) -> None:
         tell(error.ctx.get_usage())
         tell(f"Try '{error.ctx.command_path} --help'.\n")
     tell(f"imgverify: {escape(error.format_message(), limit=_LONG)}")
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        _tell_place(error.option_name, error.ctx)
+
+
+def _tell_place(option: str, context: click.Context) -> None:
+    """Say where an option of the program goes: other programs take theirs anywhere."""
+    root = context.find_root()
+    if context is not root and any(option in each.opts for each in root.command.params):
+        command = f"{root.command_path} {option} {context.info_name}"
+        tell(f"  {option} goes before the command: {command} ...")
 
 
 def run() -> NoReturn:

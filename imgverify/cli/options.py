@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from imgverify.errors import InputError
+from imgverify.errors import InputError, InvalidReference
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, parse_mirror
 
@@ -78,11 +78,22 @@ _FORMAT: Final = click.option(
     show_default=True,
     help="How the verdict is written.",
 )
+
+
+def _named(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty name, which is the working directory's to the system."""
+    if value == "":
+        msg = "an empty text is not a file."
+        raise click.BadParameter(msg)
+    return value
+
+
 _OUTPUT: Final = click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False),
     metavar="FILE",
+    callback=_named,
     help="Write the verdict there instead of to standard output.",
 )
 _HTTP: Final = click.option(
@@ -191,4 +202,12 @@ def _platforms(asked: Asked) -> tuple[Platform, ...]:
 
 
 def _registries(texts: tuple[str, ...]) -> frozenset[Registry]:
-    return frozenset(map(Registry.parse, texts))
+    return frozenset(map(_registry, texts))
+
+
+def _registry(text: str) -> Registry:
+    try:
+        return Registry.parse(text)
+    except InvalidReference as error:
+        hint = "after --insecure-http and --insecure-tls write host or host:port"
+        raise InputError(error.message, hint=hint) from None

@@ -35,3 +35,25 @@ def test_two_tags_of_one_repository_are_not_compared(run: Run) -> None:
     done = run("compare", "nginx:1.27", "docker.io/library/nginx:1.28")
     assert done.status == 2
     assert "A and B are both in docker.io/library/nginx" in done.err
+
+
+@pytest.mark.parametrize("option", ["-q", "--debug", "--color", "-v", "--config"])
+def test_an_option_of_the_program_is_told_its_place(run: Run, option: str) -> None:
+    done = run("verify", option, "nginx", "--mirror", "m.example")
+    assert done.status == 2
+    assert f"{option} goes before the command: imgverify {option} verify" in done.err
+    assert "goes before" not in run("verify", "--nonsense", "nginx").err
+
+
+def test_a_report_without_a_name_is_refused_at_once(run: Run) -> None:
+    done = run("verify", "nginx", "--mirror", "m.example", "-o", "")
+    assert done.status == 2
+    assert "an empty text is not a file" in done.err
+
+
+@pytest.mark.parametrize("text", ["x/y", "http://x.example", "a b", "x.example:0", ""])
+def test_a_host_that_is_none_is_told_how_hosts_are_written(run: Run, text: str) -> None:
+    done = run("verify", "nginx", "--mirror", "m.example", "--insecure-http", text)
+    assert done.status == 2
+    assert "host or host:port" in done.err or "leave the scheme out" in done.err
+    assert "name:tag" not in done.err
