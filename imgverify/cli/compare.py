@@ -9,6 +9,7 @@ import click
 from imgverify.cli import options
 from imgverify.cli.output import print_verdicts
 from imgverify.exitcode import of_verdicts
+from imgverify.report.explain import Occasion
 
 if TYPE_CHECKING:
     from imgverify.cli.app import App
@@ -40,5 +41,5 @@ def command(
     with app.network(manner) as network:
         verdicts = [verify(question, network, SAMENESS, app.now)]
     app.detail_sources(verdicts)
-    print_verdicts(verdicts, manner, colour=app.colour)
+    print_verdicts(verdicts, manner, colour=app.colour, occasion=Occasion.COMPARE)
     return of_verdicts(verdicts)

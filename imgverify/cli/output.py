@@ -15,6 +15,7 @@ import click
 
 from imgverify.errors import StoreError
 from imgverify.report.escape import escape
+from imgverify.report.explain import Occasion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,20 +25,24 @@ if TYPE_CHECKING:
     from imgverify.verdict import Verdict
 
 
-def print_verdicts(verdicts: Sequence[Verdict], manner: Manner, *, colour: bool) -> None:
+def print_verdicts(
+    verdicts: Sequence[Verdict],
+    manner: Manner,
+    *,
+    colour: bool,
+    occasion: Occasion = Occasion.VERIFY,
+) -> None:
     """Put verdicts where they were asked for; a file is never coloured."""
-    text = _render(verdicts, manner.form, colour=colour and manner.output is None)
-    write_report(text, manner.output)
-
-
-def _render(verdicts: Sequence[Verdict], form: str, *, colour: bool) -> str:
-    if form == "json":
+    if manner.form == "json":
         from imgverify.report.jsonreport import render_json  # noqa: PLC0415 - only one is needed
 
-        return render_json(verdicts)
-    from imgverify.report.text import render_text  # noqa: PLC0415 - only one is needed
+        text = render_json(verdicts)
+    else:
+        from imgverify.report.text import render_text  # noqa: PLC0415 - only one is needed
 
-    return render_text(verdicts, colour=colour, width=terminal_width())
+        colour, width = colour and manner.output is None, terminal_width()
+        text = render_text(verdicts, colour=colour, width=width, occasion=occasion)
+    write_report(text, manner.output)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -11,8 +11,8 @@ from imgverify.errors import Side
 from imgverify.oci import limits
 from imgverify.oci.reference import Reference
 from imgverify.report.escape import escape
-from imgverify.report.explain import COVERAGE, counted, explain
-from imgverify.verdict import Coverage, Decision, Grade, Level, ResolvedFrom
+from imgverify.report.explain import Occasion, counted, coverage_text, explain
+from imgverify.verdict import Decision, Grade, Level, ResolvedFrom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +65,7 @@ class _Style:
 
     colour: bool
     width: int | None
+    occasion: Occasion
 
     def paint(self, text: str, code: str) -> str:
         """Colour a word; padding stays outside, so columns do not depend on colour."""
@@ -88,14 +89,20 @@ class _Style:
         )
 
 
-def render_text(verdicts: Sequence[Verdict], *, colour: bool, width: int | None) -> str:
+def render_text(
+    verdicts: Sequence[Verdict],
+    *,
+    colour: bool,
+    width: int | None,
+    occasion: Occasion = Occasion.VERIFY,
+) -> str:
     """Write all there is to know about each image; lines are broken at `width`, if it is given.
 
     The exit status, the JSON report and this text say the same, as all come from the verdicts.
     """
     if not verdicts:
         return "No image was checked.\n"
-    style = _Style(colour=colour, width=width)
+    style = _Style(colour=colour, width=width, occasion=occasion)
     blocks = ["\n".join(_image(each, style)) for each in verdicts]
     if len(verdicts) > 1:
         blocks.append(_summary(verdicts))
@@ -117,7 +124,7 @@ def _image(verdict: Verdict, style: _Style) -> list[str]:
         lines += ["", *block]
     if details:
         lines.append("")
-    for sentence in _coverage(verdict):
+    for sentence in _coverage(verdict, style.occasion):
         lines += style.prose(sentence, 2)
     return lines
 
@@ -162,7 +169,7 @@ def _served_by(hosts: tuple[str, ...], reference: Reference) -> str:
     return f"served by {', '.join(others)}" if others else ""
 
 
-def _rows(verdict: Verdict) -> Iterator[_Row]:
+def _rows(verdict: Verdict, occasion: Occasion) -> Iterator[_Row]:
     upstream = verdict.upstream
     rung = upstream.resolved_from
     said = _RUNGS[rung] if rung else "its digest could not be learned"
@@ -170,8 +177,9 @@ def _rows(verdict: Verdict) -> Iterator[_Row]:
     digest = upstream.digest.short if upstream.digest else "-"
     yield _Row("upstream", escape(str(upstream.reference.registry)), digest, None, note)
     for each in verdict.mirrors:
-        # Several mirrors need not share the image's decision.
-        word = _WORDS[each.decision].lower() if each.decision is not verdict.decision else ""
+        # Several mirrors need not share the image's decision; to a pull they are sources.
+        differs = each.decision is not verdict.decision and occasion is not Occasion.PULL
+        word = _WORDS[each.decision].lower() if differs else ""
         parts = (
             word,
             escape(each.explanation.summary),
@@ -183,7 +191,7 @@ def _rows(verdict: Verdict) -> Iterator[_Row]:
 
 
 def _table(verdict: Verdict, style: _Style) -> Iterator[str]:
-    rows = list(_rows(verdict))
+    rows = list(_rows(verdict, style.occasion))
     label = max(len(each.label) for each in rows)
     digest = max(len("DIGEST"), *(len(each.digest) for each in rows))
     grade = max(len("GRADE"), *(len(each.grade or "-") for each in rows))
@@ -208,7 +216,9 @@ def _table(verdict: Verdict, style: _Style) -> Iterator[str]:
 
 def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]:
     lines = [
-        line for depth, sentence in explain(mirror) for line in style.prose(sentence, 4 + 2 * depth)
+        line
+        for depth, sentence in explain(mirror, style.occasion)
+        for line in style.prose(sentence, 4 + 2 * depth)
     ]
     heading = f"  upstream → {_label(mirror, verdict)}:"
     return [heading, *lines] if lines else []
@@ -236,13 +246,13 @@ def _findings(verdict: Verdict, style: _Style) -> list[str]:
     return lines
 
 
-def _coverage(verdict: Verdict) -> Iterator[str]:
+def _coverage(verdict: Verdict, occasion: Occasion) -> Iterator[str]:
     if not verdict.mirrors:
         yield "coverage: no mirror was compared"
         return
-    groups: dict[Coverage, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for each in verdict.mirrors:
-        groups.setdefault(each.coverage, []).append(_label(each, verdict))
-    for coverage, labels in groups.items():
+        groups.setdefault(coverage_text(each, occasion), []).append(_label(each, verdict))
+    for words, labels in groups.items():
         names = f" of {', '.join(labels)}" if len(groups) > 1 else ""
-        yield f"coverage{names}: {COVERAGE[coverage]}"
+        yield f"coverage{names}: {words}"

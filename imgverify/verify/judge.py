@@ -290,7 +290,8 @@ def _deepen(case: Case, result: MirrorResult, compared: _Compared) -> MirrorResu
     manifests = _manifests(image)
     deep = read_layers(case.mirror, manifests, _recompressed(result.explanation))
     notes = tuple(map(_not_distributed, deep.foreign))
-    result = replace(result, coverage=Coverage.LAYERS, findings=(*result.findings, *notes))
+    coverage = Coverage.MANIFESTS if deep.failed or deep.absent else Coverage.LAYERS
+    result = replace(result, coverage=coverage, findings=(*result.findings, *notes))
     if deep.wrong:
         return _falsified(result, manifests, deep)
     if deep.failed:
