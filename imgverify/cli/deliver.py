@@ -10,7 +10,7 @@ from imgverify.exitcode import of_verdicts
 from imgverify.policy.model import DEFAULT_POLICY
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
-from imgverify.pull.summary import details, summarise
+from imgverify.pull.summary import details, summarise, with_delivery
 from imgverify.report.explain import Occasion
 from imgverify.report.text import render_text
 from imgverify.store.sink import open_sink
@@ -42,6 +42,7 @@ def deliver(
     _note_mirrors(app, verdict)
     with _progress(app) as progress:
         delivery = pull(verdict, network, sink, progress=progress, platforms=question.platforms)
+    verdict = with_delivery(verdict, delivery)
     app.detail_sources([verdict])
     for line in details(delivery):
         app.detail(line)
