@@ -65,7 +65,8 @@ _PLATFORM: Final = click.option(
     "platforms",
     multiple=True,
     metavar="OS/ARCH[/VARIANT]",
-    help="A platform that is needed. Repeatable. Default: all that upstream has.",
+    help="A platform that is needed, such as linux/arm64 or windows/amd64:10.0.20348.2113."
+    " Repeatable. Default: all that upstream has.",
 )
 _DEEP: Final = click.option(
     "--deep", is_flag=True, help="Also read and hash every layer that the mirror serves."

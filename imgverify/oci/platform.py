@@ -29,12 +29,15 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a user's `os/arch[/variant]`; raises `InputError`."""
-        parts = text.split("/", _PARTS.stop)
-        if len(parts) not in _PARTS or not all(map(_WORD.fullmatch, parts)):
+        """Read a user's `os/arch[/variant][:version]`; raises `InputError`."""
+        words, colon, version = text.partition(":")
+        parts = words.split("/", _PARTS.stop)
+        versions = [version] if colon else []
+        if len(parts) not in _PARTS or not all(map(_WORD.fullmatch, (*parts, *versions))):
             msg = f"{text!r} is not a platform"
             raise InputError(msg, hint="write os/arch or os/arch/variant, such as linux/amd64")
-        return cls.normalised(parts[0].lower(), parts[1].lower(), "".join(parts[2:]).lower())
+        os, architecture, variant = (*map(str.lower, parts), "")[: _PARTS.stop - 1]
+        return cls.normalised(os, architecture, variant, os_version=version)
 
     @classmethod
     def normalised(
@@ -85,8 +88,8 @@ class Platform:
         ) and wanted.os_version in ("", self.os_version)
 
     def __str__(self) -> str:
-        """Return `os/arch[/variant]`, with the OS version in brackets where there is one."""
-        version = f" ({self.os_version})" if self.os_version else ""
+        """Return `os/arch[/variant][:version]`, as `parse` reads it."""
+        version = f":{self.os_version}" if self.os_version else ""
         return "/".join(filter(None, (self.os, self.architecture, self.variant))) + version
 
 

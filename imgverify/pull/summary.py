@@ -54,7 +54,9 @@ def with_delivery(verdict: Verdict, delivery: Delivery) -> Verdict:
         finding = Finding(Rule.DIGEST_MISMATCH, Level.WARNING, message)
         found.setdefault(source, []).append(finding)
     mirrors = tuple(
-        replace(each, findings=(*each.findings, *_of(each.reference.repository, Side.MIRROR, found)))
+        replace(
+            each, findings=(*each.findings, *_of(each.reference.repository, Side.MIRROR, found))
+        )
         for each in verdict.mirrors
     )
     own = _of(verdict.upstream.reference.repository, Side.UPSTREAM, found)

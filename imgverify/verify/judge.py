@@ -130,7 +130,8 @@ def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorRes
     )
     if case.question.deep and case.thorough and comparison.grade in _READABLE:
         result = _deepen(case, result, compared)
-    if result.grade in _READABLE:
+    # A pull takes from upstream what a mirror lacks, and finds out by itself what is published.
+    if result.grade in _READABLE and case.thorough:
         wanted = case.question.platforms
         findings = (*absent_platforms(result, wanted), *_unpublished(compared.upstream, wanted))
         result = replace(result, findings=(*result.findings, *findings))

@@ -67,7 +67,7 @@ DENIED  docker.io/library/nginx:1.27
       config changed: config:Cmd, config:Env
     equal: linux/arm64
     not on the mirror: linux/s390x
-    only on the mirror: windows/amd64 (10.0)
+    only on the mirror: windows/amd64:10.0
     not on the mirror: 2 attestations
 
   errors:
