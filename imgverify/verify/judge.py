@@ -31,6 +31,7 @@ from imgverify.verdict import (
     Rule,
 )
 from imgverify.verify.deep import DeepReading, read_layers
+from imgverify.verify.failure import finding_of
 from imgverify.verify.parallel import all_or_raise
 from imgverify.verify.read import Reading, read_children, read_configs
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from imgverify.verify.question import Question
     from imgverify.verify.resolve import Moment
 
+_LIAR = "do not pull this image from this mirror; tell its operator"
 _READABLE = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
 
 
@@ -94,12 +96,12 @@ def failed_mirror(reference: Reference, error: SourceError | ContentError) -> Mi
     """Return the result for a mirror that could not be read to the end."""
     if isinstance(error, NotFound) and error.side is Side.MIRROR:
         return MirrorResult(reference, Grade.MISSING, Explanation("the mirror does not have it"))
-    rule = Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
+    finding = finding_of(error)
     grade, summary = Grade.INCONCLUSIVE, "could not be decided"
     if isinstance(error, DigestMismatch) and error.side is Side.MIRROR:
-        rule, grade = Rule.DIGEST_MISMATCH, Grade.DIVERGED
+        finding = replace(finding, rule=Rule.DIGEST_MISMATCH, hint=_LIAR)
+        grade = Grade.DIVERGED
         summary = "the mirror serves other bytes than the digest it was asked for"
-    finding = Finding(rule, Level.ERROR, error.message, error.side, error.hint)
     return MirrorResult(reference, grade, Explanation(summary), findings=(finding,))
 
 
@@ -296,8 +298,7 @@ def _deepen(case: Case, result: MirrorResult, compared: _Compared) -> MirrorResu
     if deep.wrong:
         return _falsified(result, manifests, deep)
     if deep.failed:
-        error = deep.failed[0]
-        finding = Finding(Rule.UNREACHABLE, Level.ERROR, error.message, error.side, error.hint)
+        finding = finding_of(deep.failed[0])
         return _regraded(result, Grade.INCONCLUSIVE, "not every layer could be read", (finding,))
     if deep.absent:
         names = ", ".join(str(each.digest) for each in deep.absent)
@@ -333,11 +334,13 @@ def _falsified(
             Level.ERROR,
             f"{_role(digest, manifests)} from {result.reference.registry}: {error.message}",
             Side.MIRROR,
-            "do not pull this image from this mirror; tell its operator",
+            _LIAR,
         )
         for digest, error in deep.wrong.items()
     )
-    summary = "the manifests are upstream's, the content that the mirror serves for them is not"
+    summary = "the mirror serves other content than its own manifests name"
+    if result.grade in (Grade.IDENTICAL, Grade.SUBSET):
+        summary = "the manifests are upstream's, the content that the mirror serves for them is not"
     return _regraded(result, Grade.DIVERGED, summary, findings)
 
 

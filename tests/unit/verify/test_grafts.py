@@ -209,6 +209,7 @@ def test_process_before_verify_a_falsified_layer_never_meets_a_decompressor(
         pair.mirror.shelf.replace_blob(each.descriptor.digest, bytes(len(each.blob)))
     verdict = pair.ask(deep=True, policy=SAME_CONTENT)
     assert (verdict.decision, grade(verdict)) == (Decision.DENY, Grade.DIVERGED)
+    assert only(verdict).explanation.summary.endswith("than its own manifests name")
     assert met == []
 
 
