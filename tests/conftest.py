@@ -1,6 +1,7 @@
 """What holds for every test run."""
 
 import os
+import signal
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.support import components
 
 def pytest_configure() -> None:
     """Refuse to run without the real components where nothing may be left out."""
+    _hear_signals()
     absent = components.missing(components.names())
     if absent and components.nothing_may_be_left_out(os.environ):
         message = f"missing components: {', '.join(absent)}; next: make peers"
@@ -23,3 +25,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if absent:
         line = f"left out: system tests that need {absent}; add: make peers"
         terminalreporter.write_line(line, yellow=True)
+
+
+def _hear_signals() -> None:
+    """Undo what starting in the background does: some tests press Ctrl-C themselves."""
+    ways = {signal.SIGINT: signal.default_int_handler}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, ways.get(number, signal.SIG_DFL))
