@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "destination",
     required=True,
     metavar="SINK",
-    help="Where to: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF].",
+    help="Where to put it, as listed above.",
 )
 @options.asks
 @options.in_manner(timeout=24 * 3600)
@@ -32,6 +32,12 @@ def command(
 
     The bytes come from the mirrors, and from upstream what they lack or falsify. Prints the
     image's name with its digest. Nothing appears at the destination before all of it is verified.
+
+    \b
+    SINK is one of
+      oci:DIR[:TAG]              an OCI image layout
+      oci-archive:FILE[:TAG]     the same in one file
+      docker-archive:FILE[:REF]  a file for docker load, with one platform
 
     \b
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
