@@ -24,6 +24,8 @@ _WORDS: Final = {
     Decision.DENY: "DENIED",
     Decision.INCONCLUSIVE: "INCONCLUSIVE",
 }
+#: A comparison forbids nothing.
+_COMPARED: Final = _WORDS | {Decision.ALLOW: "IDENTICAL", Decision.DENY: "DIFFERENT"}
 _RUNGS: Final = {ResolvedFrom.UPSTREAM: "asked directly"}
 _LEVELS: Final = {Level.ERROR: "errors", Level.WARNING: "warnings", Level.NOTE: "notes"}
 
@@ -130,7 +132,8 @@ def _image(verdict: Verdict, style: _Style) -> list[str]:
 
 
 def _headline(verdict: Verdict, style: _Style) -> Iterator[str]:
-    plain = _WORDS[verdict.decision]
+    words = _COMPARED if style.occasion is Occasion.COMPARE else _WORDS
+    plain = words[verdict.decision]
     word = style.paint(plain, f"1;{_DECISION_COLOURS[verdict.decision]}")
     wanted = verdict.upstream.reference
     digest = wanted.digest or verdict.upstream.digest

@@ -290,8 +290,11 @@ def test_a_pull_that_is_stopped_says_what_to_do() -> None:
     assert "coverage: manifests read; layers not read\n" in text
 
 
-def test_a_comparison_gives_no_advice_on_mirrors() -> None:
+def test_a_comparison_forbids_nothing_and_gives_no_advice_on_mirrors() -> None:
+    same = render_text([IDENTICAL], colour=False, width=None, occasion=Occasion.COMPARE)
+    assert same.startswith("IDENTICAL  ")
     text = render_text([REPACKED], colour=False, width=None, occasion=Occasion.COMPARE)
+    assert text.startswith("DIFFERENT  ")
     assert "hint" not in text
     assert "layers not read (add --deep)" in text
 
