@@ -199,6 +199,22 @@ def test_cross_source_creds_each_secret_is_seen_by_its_registry_alone() -> None:
         assert not any(each.header("Cookie") for each in everything)
 
 
+def test_cross_source_creds_a_token_is_not_for_another_registry_that_names_its_issuer(
+    tokens: TokenService,
+) -> None:
+    tokens.users, tokens.anonymous = {USER: PASSWORD}, False
+    with FakeRegistry(mounts=[tokens]) as one:
+        one.guard = BearerGuard(tokens)
+        with FakeRegistry(guard=BearerGuard(tokens, realm=f"{one.url}/token")) as thief:
+            with network(one.host, thief.host, credentials=known(stock(one))) as net:
+                net.at(named(one.host).repository, Side.UPSTREAM).manifest(named(one.host))
+                with pytest.raises(Unauthorized):
+                    remote = net.at(named(thief.host).repository, Side.MIRROR)
+                    remote.manifest(named(thief.host))
+            assert one.requests[-1].header("Authorization") is None
+            assert authorizations(thief) == {None}
+
+
 # --- answers of token servers -----------------------------------------------------------------
 
 LEAK = "s3cr3t-in-the-answer"
