@@ -20,7 +20,7 @@ from imgverify.verdict import (
     Rule,
     UpstreamResult,
 )
-from imgverify.verify.judge import Case, grade_mirror
+from imgverify.verify.judge import Case, grade_mirror, rule_of
 from imgverify.verify.parallel import all_or_raise
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
@@ -58,7 +58,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
     try:
         moment = observe(question, network)
     except (SourceError, ContentError) as error:
-        finding = Finding(_rule(error), Level.ERROR, error.message, error.side, error.hint)
+        finding = Finding(rule_of(error), Level.ERROR, error.message, error.side, error.hint)
         undecided = tuple(map(_undecided, question.mirrors))
         upstream = UpstreamResult(question.upstream)
         return Facts(question.requested, upstream, undecided, (finding, *insecure))
@@ -76,10 +76,6 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
     findings = (*moment.findings, *_tag_findings(question, moment), *insecure)
     return Facts(question.requested, upstream, all_or_raise(tasks), findings)
-
-
-def _rule(error: SourceError | ContentError) -> Rule:
-    return Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
 
 
 def _undecided(mirror: Reference) -> MirrorResult:

@@ -31,13 +31,14 @@ _MAGIC_LENGTH: Final = 4
 class DeepReading:
     """What reading the blobs gave; each failed blob is in exactly one of the first four.
 
+    `wrong` came and was other content, `failed` did not come, or not as the protocol says.
     `expanded` has the hash of the uncompressed content of each layer that it was asked for.
     """
 
     wrong: Mapping[Digest, ContentError] = field(default_factory=dict)
     absent: tuple[Descriptor, ...] = ()
     foreign: tuple[Descriptor, ...] = ()
-    failed: tuple[SourceError, ...] = ()
+    failed: tuple[SourceError | ContentError, ...] = ()
     expanded: Mapping[Digest, Digest] = field(default_factory=dict)
 
 
@@ -55,28 +56,43 @@ def read_layers(
     outcomes = dict(zip(blobs, attempt_all(tasks), strict=True))
     missing = [blobs[key] for key, each in outcomes.items() if isinstance(each, NotFound)]
     return DeepReading(
-        wrong={key: each for key, each in outcomes.items() if isinstance(each, ContentError)},
+        wrong={key: each.error for key, each in outcomes.items() if isinstance(each, _Wrong)},
         absent=tuple(each for each in missing if not each.media_type.is_foreign),
         foreign=tuple(each for each in missing if each.media_type.is_foreign),
         failed=tuple(
             each
             for each in outcomes.values()
-            if isinstance(each, SourceError) and not isinstance(each, NotFound)
+            if isinstance(each, (SourceError, ContentError)) and not isinstance(each, NotFound)
         ),
         expanded={key: each for key, each in outcomes.items() if isinstance(each, Digest)},
     )
 
 
-def _read(repository: RemoteRepository, blob: Descriptor, *, expanding: bool) -> Digest | None:
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """Bytes that came for a blob, and are not it."""
+
+    error: ContentError
+
+
+def _read(
+    repository: RemoteRepository, blob: Descriptor, *, expanding: bool
+) -> Digest | _Wrong | None:
     """Hash a blob; returns the digest of what is inside if that is asked for."""
-    check = Check(blob)
     with repository.blob(blob) as (chunks, _):
-        if not expanding:
-            for chunk in chunks:
-                check.feed(chunk)
-            check.finish()
-            return None
+        try:
+            return _hash(chunks, Check(blob), expanding=expanding)
+        except ContentError as error:
+            return _Wrong(error)
+
+
+def _hash(chunks: Iterator[bytes], check: Check, *, expanding: bool) -> Digest | None:
+    if expanding:
         return _expand_verified(chunks, check)
+    for chunk in chunks:
+        check.feed(chunk)
+    check.finish()
+    return None
 
 
 def _expand_verified(chunks: Iterator[bytes], check: Check) -> Digest | None:

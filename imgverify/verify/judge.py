@@ -94,13 +94,18 @@ def failed_mirror(reference: Reference, error: SourceError | ContentError) -> Mi
     """Return the result for a mirror that could not be read to the end."""
     if isinstance(error, NotFound) and error.side is Side.MIRROR:
         return MirrorResult(reference, Grade.MISSING, Explanation("the mirror does not have it"))
-    rule = Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
+    rule = rule_of(error)
     grade, summary = Grade.INCONCLUSIVE, "could not be decided"
     if isinstance(error, DigestMismatch) and error.side is Side.MIRROR:
         rule, grade = Rule.DIGEST_MISMATCH, Grade.DIVERGED
         summary = "the mirror serves other bytes than the digest it was asked for"
     finding = Finding(rule, Level.ERROR, error.message, error.side, error.hint)
     return MirrorResult(reference, grade, Explanation(summary), findings=(finding,))
+
+
+def rule_of(error: SourceError | ContentError) -> Rule:
+    """Return what an answer that could not be used is reported as."""
+    return Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
 
 
 def _dependent(case: Case, reference: Reference, served: Served) -> MirrorResult | None:
@@ -295,7 +300,7 @@ def _deepen(case: Case, result: MirrorResult, compared: _Compared) -> MirrorResu
         return _falsified(result, manifests, deep)
     if deep.failed:
         error = deep.failed[0]
-        finding = Finding(Rule.UNREACHABLE, Level.ERROR, error.message, error.side, error.hint)
+        finding = Finding(rule_of(error), Level.ERROR, error.message, error.side, error.hint)
         return _regraded(result, Grade.INCONCLUSIVE, "not every layer could be read", (finding,))
     if deep.absent:
         names = ", ".join(str(each.digest) for each in deep.absent)

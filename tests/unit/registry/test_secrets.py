@@ -208,8 +208,8 @@ def test_cross_source_creds_a_token_is_not_for_another_registry_that_names_its_i
         with FakeRegistry(guard=BearerGuard(tokens, realm=f"{one.url}/token")) as thief:
             with network(one.host, thief.host, credentials=known(stock(one))) as net:
                 net.at(named(one.host).repository, Side.UPSTREAM).manifest(named(one.host))
+                remote = net.at(named(thief.host).repository, Side.MIRROR)
                 with pytest.raises(Unauthorized):
-                    remote = net.at(named(thief.host).repository, Side.MIRROR)
                     remote.manifest(named(thief.host))
             assert one.requests[-1].header("Authorization") is None
             assert authorizations(thief) == {None}
