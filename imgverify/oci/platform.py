@@ -15,6 +15,7 @@ _ALIASES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i3
 # The variant that an absent one stands for.
 _DEFAULT_VARIANTS: Final = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
 _PARTS: Final = range(2, 4)
+_LONGEST: Final = 3 * 64 + 2
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,9 +31,9 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a user's `os/arch[/variant]`; raises `InputError`."""
-        parts = text.split("/", _PARTS.stop)
+        parts = text.split("/", _PARTS.stop) if len(text) <= _LONGEST else []
         if len(parts) not in _PARTS or not all(map(_WORD.fullmatch, parts)):
-            msg = f"{text!r} is not a platform"
+            msg = f"{text[:_LONGEST]!r} is not a platform"
             raise InputError(msg, hint="write os/arch or os/arch/variant, such as linux/amd64")
         return cls.normalised(parts[0].lower(), parts[1].lower(), "".join(parts[2:]).lower())
 

@@ -80,9 +80,10 @@ class Route:
 
     def __post_init__(self) -> None:
         """Refuse paths that a URL would not hold as they are, and namespaces that are no host."""
-        parts = self.api_path.split("/")[1:]
+        short = len(self.api_path) <= limits.REFERENCE_LENGTH
+        parts = self.api_path.split("/")[1:] if short else [""]
         if not self.api_path.startswith("/") or not all(map(_SEGMENT.fullmatch, parts)):
-            msg = f"{self.api_path!r} is not a path at which a registry's API can lie"
+            msg = f"{_shown(self.api_path)} is not a path at which a registry's API can lie"
             raise InvalidReference(msg, hint="write it as /path/to/v2, without a slash at its end")
         if self.namespace and str(Registry.parse(self.namespace)) != self.namespace:
             msg = f"{self.namespace!r} is not a registry's canonical name"
@@ -108,7 +109,7 @@ class Repository:
         """Refuse what is not a repository's path."""
         parts = self.path.split("/") if len(self.path) <= limits.REPOSITORY_LENGTH else [""]
         if not all(map(_COMPONENT.fullmatch, parts)):
-            msg = f"{self.path!r} is not a repository's name"
+            msg = f"{_shown(self.path)} is not a repository's name"
             hint = "names are lower case: letters, digits, and . _ - between them"
             raise InvalidReference(msg, hint=hint)
 
@@ -134,7 +135,7 @@ class Reference:
             msg = f"{self.repository} has neither a tag nor a digest"
             raise InvalidReference(msg, hint=_HINT)
         if self.tag is not None and not _TAG.fullmatch(self.tag):
-            msg = f"{self.tag!r} is not a tag"
+            msg = f"{_shown(self.tag)} is not a tag"
             raise InvalidReference(msg, hint=_HINT)
 
     @classmethod
@@ -229,6 +230,10 @@ def _is_digest(text: str) -> bool:
     except Malformed:
         return False
     return True
+
+
+def _shown(text: str) -> str:
+    return repr(text[: limits.DISPLAY_LENGTH])
 
 
 def _printable(text: str) -> None:
