@@ -66,5 +66,6 @@ TAG_MOVES: Final = 3
 # Reading layers: ratio counts once EXPANSION_FREE bytes have come out.
 EXPANSION_RATIO: Final = 200
 EXPANSION_FREE: Final = 10 * MIB
+EXPANSION_MEMBERS: Final = 1_000_000
 EXPANDED_SIZE: Final = 64 * GIB
 BLOB_SIZE: Final = 128 * GIB

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.mediatype import Compression
     from imgverify.registry.client import RemoteRepository
+    from imgverify.registry.deadline import Deadline
 
 _MAGIC_LENGTH: Final = 4
 
@@ -81,21 +82,21 @@ def _read(
     """Hash a blob; returns the digest of what is inside if that is asked for."""
     with repository.blob(blob) as (chunks, _):
         try:
-            return _hash(chunks, Check(blob), expanding=expanding)
+            if expanding:
+                return _expand_verified(chunks, Check(blob), repository.deadline)
+            _hash(chunks, Check(blob))
         except ContentError as error:
             return _Wrong(error)
+        return None
 
 
-def _hash(chunks: Iterator[bytes], check: Check, *, expanding: bool) -> Digest | None:
-    if expanding:
-        return _expand_verified(chunks, check)
+def _hash(chunks: Iterator[bytes], check: Check) -> None:
     for chunk in chunks:
         check.feed(chunk)
     check.finish()
-    return None
 
 
-def _expand_verified(chunks: Iterator[bytes], check: Check) -> Digest | None:
+def _expand_verified(chunks: Iterator[bytes], check: Check, deadline: Deadline) -> Digest | None:
     # Aside first: a decompressor is given nothing that was not verified.
     try:
         with tempfile.TemporaryFile() as aside:
@@ -106,23 +107,25 @@ def _expand_verified(chunks: Iterator[bytes], check: Check) -> Digest | None:
             aside.seek(0)
             head = aside.read(_MAGIC_LENGTH)
             aside.seek(0)
-            return _hash_expanded(aside, detect(head))
+            return _hash_expanded(_pieces(aside, deadline), detect(head))
     except OSError as error:
         msg = f"a layer could not be written to a temporary file: {error.strerror}"
         raise Unreachable(msg, hint="make room in the directory for temporary files") from error
 
 
-def _hash_expanded(file: BinaryIO, compression: Compression) -> Digest | None:
+def _hash_expanded(pieces: Iterator[bytes], compression: Compression) -> Digest | None:
     """Hash what is inside; None for a layer that cannot be uncompressed, which proves nothing."""
     hasher = hashlib.sha256()
     try:
-        for piece in expand(_pieces(file), compression):
+        for piece in expand(pieces, compression):
             hasher.update(piece)
     except ContentError:
         return None
     return Digest(Algorithm.SHA256, hasher.hexdigest())
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, deadline: Deadline) -> Iterator[bytes]:
     while piece := file.read(limits.CHUNK):
+        # A small layer may take long to unpack, and nothing waits for the network meanwhile.
+        deadline.patience(0)
         yield piece

@@ -1,9 +1,15 @@
 """Answers that are meant to mislead, or to do harm on their way to a verdict."""
 
+import time
+import zlib
+
 import pytest
 
+from imgverify.oci import mediatype
 from imgverify.verdict import Coverage, Decision, Grade, Rule
 from tests.support.faults import BLOBS, Fault, Gzip, Header, Redirect
+from tests.support.image import Layer, assemble
+from tests.unit.pull.scene import noise
 from tests.unit.verify.world import NEW_AMD64, SAME_CONTENT, World, grade, only, rules
 
 
@@ -26,3 +32,22 @@ def test_http_decompression_a_layer_that_cannot_be_read_is_no_falsification(
     assert (verdict.decision, grade(verdict)) == (Decision.INCONCLUSIVE, Grade.INCONCLUSIVE)
     assert rules(verdict) == {Rule.MALFORMED}
     assert only(verdict).coverage is Coverage.LAYERS
+
+
+def dense(megabytes: int) -> bytes:
+    """A gzip stream that is below the ratio at which bombs are told by it."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    start = packer.compress(b"start") + packer.flush(zlib.Z_FULL_FLUSH)
+    unit = packer.compress(noise("dense", 6000) + bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return start + unit * megabytes
+
+
+def test_slow_and_endless_tar_loop_bomb_unpacking_ends_at_the_deadline(pair: World) -> None:
+    last = Layer(NEW_AMD64.layers[-1].plain, dense(1500), mediatype.OCI_LAYER_GZIP)
+    mirrored = assemble(NEW_AMD64.config, (*NEW_AMD64.layers[:-1], last), NEW_AMD64.platform)
+    pair.holds(NEW_AMD64, mirrored)
+    started = time.monotonic()
+    verdict = pair.ask(deep=True, policy=SAME_CONTENT, seconds=0.6)
+    assert time.monotonic() - started < 1.6
+    assert (verdict.decision, grade(verdict)) == (Decision.INCONCLUSIVE, Grade.INCONCLUSIVE)
+    assert rules(verdict) == {Rule.UNREACHABLE}
