@@ -5,12 +5,13 @@ import zlib
 
 import pytest
 
-from imgverify.oci import mediatype
+from imgverify.oci import mediatype, strictjson
+from imgverify.oci.digest import Digest
 from imgverify.verdict import Coverage, Decision, Grade, Rule
-from tests.support.faults import BLOBS, Fault, Gzip, Header, Redirect
-from tests.support.image import Layer, assemble
+from tests.support.faults import BLOBS, Body, Fault, Gzip, Header, Redirect, When
+from tests.support.image import AMD64, Layer, assemble, docker, oci, reserialised
 from tests.unit.pull.scene import noise
-from tests.unit.verify.world import NEW_AMD64, SAME_CONTENT, World, grade, only, rules
+from tests.unit.verify.world import NEW, NEW_AMD64, SAME_CONTENT, World, grade, only, rules
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,29 @@ def test_slow_and_endless_tar_loop_bomb_unpacking_ends_at_the_deadline(pair: Wor
     assert time.monotonic() - started < 1.6
     assert (verdict.decision, grade(verdict)) == (Decision.INCONCLUSIVE, Grade.INCONCLUSIVE)
     assert rules(verdict) == {Rule.UNREACHABLE}
+
+
+@pytest.mark.parametrize("what", ["child", "config"])
+def test_process_before_verify_falsified_json_never_meets_a_parser(
+    pair: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    read: list[bytes] = []
+    really = strictjson.loads
+
+    def watched(data: bytes) -> object:
+        read.append(data)
+        return really(data)
+
+    monkeypatch.setattr(strictjson, "loads", watched)
+    pair.holds(NEW, reserialised(NEW))
+    evil = b'{"schemaVersion": 2, "evil": true}'
+    image = NEW.images[0]
+    if what == "child":
+        pair.play("mirror", Body(evil, when=When("GET", str(image.digest))))
+    else:
+        pair.holds(image, oci(docker(image)))
+        pair.mirror.shelf.replace_blob(Digest.of(image.config), evil)
+    verdict = pair.ask(AMD64, deep=True, policy=SAME_CONTENT)
+    assert verdict.decision is Decision.DENY
+    assert read
+    assert not any(b"evil" in each for each in read)
