@@ -6,7 +6,6 @@ import functools
 import json
 import re
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -22,9 +21,7 @@ from imgverify.errors import ContentError, ImgverifyError, InvalidReference, Sid
 from imgverify.oci.digest import Digest
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry import session as module
-from imgverify.registry import transport as wire
 from imgverify.registry.deadline import Deadline
-from imgverify.registry.dial import dial
 from imgverify.registry.session import NetworkSettings
 from imgverify.registry.urls import registry_of, resolve_server_url
 from tests.support.registry import FakeRegistry
@@ -147,23 +144,33 @@ def test_insecure_scope_a_token_server_is_not_covered_by_its_registry(
 # --- the address ------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def nothing_resolves(but: str = "") -> Iterator[list[tuple[str, int]]]:
+    """Keep what is looked up to be connected to; only one host is there."""
+    asked: list[tuple[str, int]] = []
+    look_up = socket.getaddrinfo
+
+    def recorded(name: str, port: int, *more: int, **options: int) -> object:
+        asked.append((name, port))
+        if f"{name}:{port}" == but:
+            return look_up(name, port, *more, **options)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with mock.patch.object(socket, "getaddrinfo", recorded):
+        yield asked
+
+
 def dialled(url: httpx.URL) -> tuple[str, int]:
     """Where the transport connects to for a URL."""
-    seen: list[tuple[str, int]] = []
-
-    def refuse(host: str, port: int, *_: object) -> None:
-        seen.append((host, port))
-        raise ConnectionRefusedError
-
     deadline, host = {"deadline": Deadline.after(5)}, {"Host": "x"}
-    asked = httpx.Request("GET", url, headers=host, extensions=deadline)
+    request = httpx.Request("GET", url, headers=host, extensions=deadline)
     with (
-        mock.patch.object(wire, "dial", refuse),
+        nothing_resolves() as asked,
         transport(insecure_tls=True) as made,  # else the system's certificates are read each time
         contextlib.suppress(httpx.TransportError),
     ):
-        made.handle_request(asked)
-    (where,) = set(seen)
+        made.handle_request(request)
+    (where,) = set(asked)
     return where
 
 
@@ -193,18 +200,11 @@ def test_url_parser_differential_the_approved_host_is_the_one_that_is_dialled(te
 def test_url_parser_differential_of_an_odd_url_nothing_is_dialled(text: str) -> None:
     location = re.sub(r"[\r\n]", " ", text).encode()
     answer = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
-    with raw_server(answer) as host, session(plain(host)) as made:
-        where = Registry.parse(host)
-
-        def only_there(
-            name: str, port: int, tls: ssl.SSLContext | None, deadline: Deadline
-        ) -> socket.socket:
-            assert f"{name}:{port}" == host
-            return dial(name, port, tls, deadline)
-
-        asked = module.Call("GET", httpx.URL(f"http://{host}/"), where, "", Deadline.after(5))
-        with mock.patch.object(wire, "dial", only_there), pytest.raises(ImgverifyError):
-            made.send(asked)
+    with raw_server(answer) as host, session(plain(host)) as made, nothing_resolves(host) as asked:
+        where, url = Registry.parse(host), httpx.URL(f"http://{host}/")
+        with pytest.raises(ImgverifyError):
+            made.send(module.Call("GET", url, where, "", Deadline.after(5)))
+        assert {f"{name}:{port}" for name, port in asked} == {host}
 
 
 # --- the request line -------------------------------------------------------------------------
@@ -345,10 +345,8 @@ def uses(pattern: str) -> set[str]:
 
 
 def test_server_urls_one_door_no_other_way_leads_to_a_socket() -> None:
-    dialling = {"registry/dial.py"}
     # The loopback server's own listener is bound, and never connects to anything.
-    assert uses(r"(socket\.)?(socket|create_connection)") == dialling
-    assert uses(r"(.*\.)?dial") == {"registry/transport.py"}
+    assert uses(r"(socket\.)?(socket|create_connection)") == {"registry/dial.py"}
     assert uses(r"(.*\.)?handle_request") == {"registry/session.py"}
     assert (
         uses(r"(httpx\.)?(Client|get|post|request|stream)|urlopen|(.*\.)?HTTPS?Connection") == set()
