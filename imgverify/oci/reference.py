@@ -14,6 +14,7 @@ from imgverify.oci.digest import Digest
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_QUAD: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
 _COMPONENT: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _SEGMENT: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -43,7 +44,7 @@ class Registry:
         host, port = _split_port(text)
         if host.startswith("["):
             host = _ipv6(host)
-        elif len(host) > limits.HOST_LENGTH or not _HOST.fullmatch(host):
+        elif len(host) > limits.HOST_LENGTH or not _HOST.fullmatch(host) or _is_no_ipv4(host):
             msg = f"{text!r} is not a registry's host name"
             raise InvalidReference(msg, hint=_HINT)
         host = host.lower()
@@ -265,6 +266,17 @@ def _split_port(text: str) -> tuple[str, int | None]:
         msg = f"{text!r} has a port that is none"
         raise InvalidReference(msg, hint=_HINT)
     return host, int(port)
+
+
+def _is_no_ipv4(host: str) -> bool:
+    """Tell whether a host is written as an address and is none: it would fail later, or differ."""
+    if not _QUAD.fullmatch(host):
+        return False
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _ipv6(bracketed: str) -> str:
