@@ -31,6 +31,7 @@ from tests.support.faults import (
     rate_limited,
 )
 from tests.support.image import put
+from tests.support.tokens import BasicGuard
 from tests.unit.cli.conftest import FORGED, NEW, PATH, TAG, Pair, Run
 
 UNNAMED = Header("Docker-Content-Digest", None, when=MANIFESTS)
@@ -270,6 +271,47 @@ def test_arg_injection_a_name_that_begins_with_a_hyphen_is_no_image(run: Run, na
     ):
         done = run(*words)
         assert (done.status, done.out) == (2, "")
+
+
+HELPER = """#!/bin/sh
+printf '%s\\n' "$#" "$@" >> "$SEEN"
+cat >> "$SEEN"
+echo '{"Username": "her", "Secret": "hers"}'
+"""
+
+
+@pytest.mark.parametrize("name", ["library/app:1.4", "a--b/c__d:_-.x"])
+def test_arg_injection_a_helper_learns_of_the_server_and_of_nothing_else(
+    run: Run, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, name: str
+) -> None:
+    program, seen = tmp_path / "docker-credential-mine", tmp_path / "seen"
+    program.write_text(HELPER, encoding="ascii")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SEEN", str(seen))
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"credHelpers": {pair.mirror.host: "mine"}}), encoding="utf-8")
+    pair.mirror.guard = BasicGuard({"her": "hers"})
+    try:
+        image = f"{pair.upstream.host}/{name}"
+        done = run("--config", config, "verify", image, *pair.options)
+    finally:
+        pair.mirror.guard = None
+    assert done.status in (0, 3)
+    # One word, and the server on standard input.
+    assert seen.read_text(encoding="ascii") == f"1\nget\n{pair.mirror.host}"
+
+
+@pytest.mark.parametrize("name", ["-x", "--get", "a b", "../evil", "x;id", "$(id)", "x\n", ""])
+def test_arg_injection_a_helper_whose_name_is_none_is_not_run(
+    run: Run, pair: Pair, tmp_path: Path, name: str
+) -> None:
+    config = tmp_path / "config.json"
+    for document in ({"credHelpers": {pair.mirror.host: name}}, {"credsStore": name}):
+        config.write_text(json.dumps(document), encoding="utf-8")
+        done = run("--config", config, "verify", pair.name(), *pair.options)
+        # An empty credsStore is none at all, as Docker has it.
+        assert done.status == (0 if document == {"credsStore": ""} else 2)
 
 
 # --- files ------------------------------------------------------------------------------------
