@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from imgverify.errors import InvalidReference
 from imgverify.oci.reference import Reference, Registry
-from imgverify.registry.urls import api_url, is_among
+from imgverify.registry.urls import api_url, is_among, registry_of
 
 HOSTS = ["gcr.io", "docker.io", "registry.example.com:5000", "127.0.0.1:5000", "localhost", "[::1]"]
 ADDED = "axz0.-_:/@%*?#\\ [1"
@@ -64,3 +66,25 @@ def test_prefix_boundary_a_repository_is_another_with_one_character_more(path: s
             continue
         assert other != named
         assert str(other) != str(named)
+
+
+WORDS = st.lists(
+    st.sampled_from(["a", "xn--a", "1", "255", "256", "00", "0x7f", ".", "-", ":", "::", "[", "]"]),
+    max_size=9,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(WORDS)
+@example("255.255.255.255:65535")
+@example("1.2.3.4.5")
+@example("0x7f.1")
+def test_malformed_crash_every_registry_can_be_asked(text: str) -> None:
+    try:
+        registry = Registry.parse(text)
+    except InvalidReference:
+        return
+    for insecure in ((), (registry,)):
+        url = api_url(registry, "/v2/", insecure_http=insecure)
+        assert is_among(url, {registry})
+        assert registry_of(url).host == registry.host
