@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from imgverify.registry.deadline import Deadline
 
 _MAGIC_LENGTH: Final = 4
+# Of which limits.EXPANSION_RATIO times as much may come, before the deadline is looked at again.
+_PIECE: Final = 32 * limits.KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _hash_expanded(pieces: Iterator[bytes], compression: Compression) -> Digest 
 
 
 def _pieces(file: BinaryIO, deadline: Deadline) -> Iterator[bytes]:
-    while piece := file.read(limits.CHUNK):
+    while piece := file.read(_PIECE):
         # A small layer may take long to unpack, and nothing waits for the network meanwhile.
         deadline.patience(0)
         yield piece

@@ -1,19 +1,22 @@
 """Text without end costs no more than its length, and beyond a bound next to nothing.
 
-Processor time of this thread is measured, which the other work of the machine does not count in.
+Processor time of this thread is measured, and measured again where it seems too long: a busy
+machine can make anything slow once, but not quick.
 """
 
 import contextlib
+import gc
 import json
 import socket
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import httpx
 import pytest
 
-from imgverify.errors import ContentError, ImgverifyError, Side
+from imgverify.errors import ImgverifyError, Side
 from imgverify.oci import limits
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import parse_manifest
@@ -31,6 +34,7 @@ BASE = httpx.URL("https://good.test/v2/")
 ASKED = httpx.Request("GET", BASE)
 UPSTREAM = Reference.parse("nginx:1.27")
 HOST = Registry("a.b")
+TRIES = 6
 Reader = Callable[[str], object]
 
 UNITS = [
@@ -85,15 +89,25 @@ BOUNDED: dict[str, Reader] = {
 }
 
 
-def spent(read: Reader, text: str) -> float:
-    """Processor seconds, the better of two."""
-    took: list[float] = []
-    for _ in range(2):
+def spent(read: Callable[[], object]) -> float:
+    """Processor seconds."""
+    gc.disable()
+    try:
         started = time.thread_time()
         with contextlib.suppress(ImgverifyError):
-            read(text)
-        took.append(time.thread_time() - started)
-    return min(took)
+            read()
+        return time.thread_time() - started
+    finally:
+        gc.enable()
+
+
+def is_linear(half: Callable[[], object], whole: Callable[[], object]) -> bool:
+    # The millisecond is for what any call costs, and is far below what a square would take.
+    return any(spent(whole) <= 3 * spent(half) + 0.001 for _ in range(TRIES))
+
+
+def is_quick(read: Callable[[], object], seconds: float) -> bool:
+    return any(spent(read) < seconds for _ in range(TRIES))
 
 
 @pytest.mark.parametrize("name", BOUNDED)
@@ -101,8 +115,7 @@ def test_regex_idna_cpu_twice_the_text_takes_at_most_three_times_as_long(name: s
     read = BOUNDED[name]
     for unit in UNITS:
         half = (unit * limits.URL_LENGTH)[: limits.URL_LENGTH // 2 - 64]
-        # The millisecond is for what any call costs, and is far below what a square would.
-        assert spent(read, half * 2) <= 3 * spent(read, half) + 0.001, unit
+        assert is_linear(partial(read, half), partial(read, half * 2)), unit
 
 
 WHOLE: dict[str, Reader] = {
@@ -119,7 +132,7 @@ def test_split_parse_alloc_regex_idna_cpu_megabytes_are_refused_by_their_length(
     read = WHOLE[name]
     for unit in (".", "/", "@"):
         text = unit * 10_000_000
-        assert spent(read, text) < 0.05, unit
+        assert is_quick(partial(read, text), 0.05), unit
         tracemalloc.start()
         try:
             with contextlib.suppress(ImgverifyError):
@@ -141,16 +154,8 @@ def test_split_parse_alloc_a_document_of_one_long_word(place: str) -> None:
         listed = descriptor(**{place: word})
         return Content.of(json.dumps({"schemaVersion": 2, "manifests": [listed]}).encode())
 
-    def read(size: int) -> float:
-        content, took = document(size), []
-        for _ in range(3):
-            started = time.thread_time()
-            with contextlib.suppress(ContentError):
-                parse_manifest(content)
-            took.append(time.thread_time() - started)
-        return min(took)
-
-    assert read(4_000_000) <= 3 * read(2_000_000) + 0.002
+    half, whole = document(2_000_000), document(4_000_000)
+    assert is_linear(partial(parse_manifest, half), partial(parse_manifest, whole))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +182,4 @@ def test_split_parse_alloc_no_header_takes_long_to_read(
         remote = net.at(named(host).repository, Side.MIRROR)
         for unit in UNITS:
             sent = unit.encode() * (60_000 // len(unit.encode()))
-            started = time.thread_time()
-            with contextlib.suppress(ImgverifyError):
-                remote.manifest(named(host))
-            assert time.thread_time() - started < 0.1, unit
+            assert is_quick(partial(remote.manifest, named(host)), 0.1), unit

@@ -134,14 +134,10 @@ EMPTY = {
 @pytest.mark.parametrize("name", EMPTY)
 def test_tar_loop_bomb_streams_of_nothing_cost_what_their_number_costs(name: str) -> None:
     member, compression = EMPTY[name]
-    spent: list[float] = []
-    for count in (20_000, 80_000):
-        started = time.thread_time()
-        assert unpacked(member * count, compression, 4 * limits.MIB) == b""
-        spent.append(time.thread_time() - started)
-    # A copy of the chunk's rest for each of them would take a hundred times as long.
-    assert spent[1] < 80_000 * 20e-6
-    assert spent[1] <= 8 * spent[0]
+    started = time.thread_time()
+    assert unpacked(member * 80_000, compression, 4 * limits.MIB) == b""
+    # Two microseconds each; a copy of the chunk's rest for each of them takes a hundred.
+    assert time.thread_time() - started < 80_000 * 50e-6
 
 
 @pytest.mark.parametrize("name", EMPTY)
