@@ -9,7 +9,7 @@ import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from imgverify.cli.options import Manner
     from imgverify.errors import ImgverifyError
     from imgverify.verdict import Verdict
+
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE: Final = 0o644
 
 
 def print_verdicts(
@@ -105,7 +109,8 @@ def _write_file(target: Path, data: bytes) -> None:
     target = target.resolve()
     aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
     try:
-        with aside.open("xb") as file:
+        # Not open(): under a umask of 0 others could write to it before it is in its place.
+        with os.fdopen(os.open(aside, _NEW, _MODE), "wb") as file:
             file.write(data)
         aside.replace(target)
     except BaseException:

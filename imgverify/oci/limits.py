@@ -23,6 +23,7 @@ LAYOUT_INDEX_SIZE: Final = 4 * MIB
 
 # JSON.
 JSON_DEPTH: Final = 32
+JSON_VALUES: Final = 100_000
 JSON_INTEGER_DIGITS: Final = 19
 INT64_MAX: Final = 2**63 - 1
 
@@ -66,5 +67,6 @@ TAG_MOVES: Final = 3
 # Reading layers: ratio counts once EXPANSION_FREE bytes have come out.
 EXPANSION_RATIO: Final = 200
 EXPANSION_FREE: Final = 10 * MIB
+EXPANSION_MEMBERS: Final = 1_000_000
 EXPANDED_SIZE: Final = 64 * GIB
 BLOB_SIZE: Final = 128 * GIB

@@ -15,6 +15,7 @@ _ALIASES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i3
 # The variant that an absent one stands for.
 _DEFAULT_VARIANTS: Final = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
 _PARTS: Final = range(2, 4)
+_LONGEST: Final = 4 * 64 + 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,11 +31,11 @@ class Platform:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a user's `os/arch[/variant][:version]`; raises `InputError`."""
-        words, colon, version = text.partition(":")
-        parts = words.split("/", _PARTS.stop)
+        words, colon, version = text[: _LONGEST + 1].partition(":")
+        parts = words.split("/", _PARTS.stop) if len(text) <= _LONGEST else []
         versions = [version] if colon else []
         if len(parts) not in _PARTS or not all(map(_WORD.fullmatch, (*parts, *versions))):
-            msg = f"{text!r} is not a platform"
+            msg = f"{text[:_LONGEST]!r} is not a platform"
             raise InputError(msg, hint="write os/arch or os/arch/variant, such as linux/amd64")
         os, architecture, variant = (*map(str.lower, parts), "")[: _PARTS.stop - 1]
         return cls.normalised(os, architecture, variant, os_version=version)

@@ -14,6 +14,7 @@ from imgverify.oci.digest import Digest
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_QUAD: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
 _COMPONENT: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _SEGMENT: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -43,7 +44,7 @@ class Registry:
         host, port = _split_port(text)
         if host.startswith("["):
             host = _ipv6(host)
-        elif len(host) > limits.HOST_LENGTH or not _HOST.fullmatch(host):
+        elif len(host) > limits.HOST_LENGTH or not _HOST.fullmatch(host) or _is_no_ipv4(host):
             msg = f"{text!r} is not a registry's host name"
             raise InvalidReference(msg, hint=_HINT)
         host = host.lower()
@@ -80,9 +81,10 @@ class Route:
 
     def __post_init__(self) -> None:
         """Refuse paths that a URL would not hold as they are, and namespaces that are no host."""
-        parts = self.api_path.split("/")[1:]
+        short = len(self.api_path) <= limits.REFERENCE_LENGTH
+        parts = self.api_path.split("/")[1:] if short else [""]
         if not self.api_path.startswith("/") or not all(map(_SEGMENT.fullmatch, parts)):
-            msg = f"{self.api_path!r} is not a path at which a registry's API can lie"
+            msg = f"{_shown(self.api_path)} is not a path at which a registry's API can lie"
             raise InvalidReference(msg, hint="write it as /path/to/v2, without a slash at its end")
         if self.namespace and str(Registry.parse(self.namespace)) != self.namespace:
             msg = f"{self.namespace!r} is not a registry's canonical name"
@@ -108,7 +110,7 @@ class Repository:
         """Refuse what is not a repository's path."""
         parts = self.path.split("/") if len(self.path) <= limits.REPOSITORY_LENGTH else [""]
         if not all(map(_COMPONENT.fullmatch, parts)):
-            msg = f"{self.path!r} is not a repository's name"
+            msg = f"{_shown(self.path)} is not a repository's name"
             hint = "names are lower case: letters, digits, and . _ - between them"
             raise InvalidReference(msg, hint=hint)
 
@@ -134,7 +136,7 @@ class Reference:
             msg = f"{self.repository} has neither a tag nor a digest"
             raise InvalidReference(msg, hint=_HINT)
         if self.tag is not None and not _TAG.fullmatch(self.tag):
-            msg = f"{self.tag!r} is not a tag"
+            msg = f"{_shown(self.tag)} is not a tag"
             raise InvalidReference(msg, hint=_HINT)
 
     @classmethod
@@ -231,6 +233,10 @@ def _is_digest(text: str) -> bool:
     return True
 
 
+def _shown(text: str) -> str:
+    return repr(text[: limits.DISPLAY_LENGTH])
+
+
 def _printable(text: str) -> None:
     if len(text) > limits.REFERENCE_LENGTH:
         msg = f"a reference of {len(text)} characters; {limits.REFERENCE_LENGTH} are the most"
@@ -260,6 +266,17 @@ def _split_port(text: str) -> tuple[str, int | None]:
         msg = f"{text!r} has a port that is none"
         raise InvalidReference(msg, hint=_HINT)
     return host, int(port)
+
+
+def _is_no_ipv4(host: str) -> bool:
+    """Tell whether a host is written as an address and is none: it would fail later, or differ."""
+    if not _QUAD.fullmatch(host):
+        return False
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _ipv6(bracketed: str) -> str:

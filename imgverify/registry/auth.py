@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -38,6 +38,8 @@ _CLIENT_ID: Final = "imgverify"
 _OK: Final = 200
 _BEARER: Final = re.compile(r"[!-~]+", re.ASCII)
 
+_Key: TypeAlias = tuple[Registry, str, str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class _Token:
@@ -54,7 +56,9 @@ class TokenAnswer:
 
 
 class Authenticator:
-    """Remembers which registry wants what, and one token per realm, service and scope.
+    """Remembers which registry wants what, and one token for each and its realm, service, scope.
+
+    Registries that name the same token server share no token: one may be private, one hostile.
 
     `send` performs one request without redirects.  Safe to share between threads.
     """
@@ -70,7 +74,7 @@ class Authenticator:
         self._turns: dict[Registry, threading.Lock] = {}
         self._known: dict[Registry, Credentials | Unauthorized] = {}
         self._wanted: dict[tuple[Registry, str], tuple[Challenge, httpx.URL]] = {}
-        self._tokens: dict[tuple[str, str, str], _Token] = {}
+        self._tokens: dict[_Key, _Token] = {}
 
     def header(self, registry: Registry, scope: str, deadline: Deadline) -> str | None:
         """Return the Authorization header for a request, None where nothing was asked for yet."""
@@ -104,10 +108,11 @@ class Authenticator:
                 if challenge.scheme == "basic" and not self._lookup(registry, deadline).username:
                     continue
                 self._wanted[registry, scope] = (challenge, response.request.url)
-                token = self._tokens.get(_key(challenge, scope))
+                key = _key(registry, challenge, scope)
+                token = self._tokens.get(key)
                 # Another thread may have a new one already, which nobody has refused.
                 if token is not None and used == f"Bearer {token.value}":
-                    del self._tokens[_key(challenge, scope)]
+                    del self._tokens[key]
             return True
         return False
 
@@ -145,7 +150,7 @@ class Authenticator:
         deadline: Deadline,
     ) -> _Token:
         url, scope = asked
-        key = _key(challenge, scope)
+        key = _key(registry, challenge, scope)
         token = self._tokens.get(key)
         if token is None or token.expires <= time.monotonic():
             credentials = self._lookup(registry, deadline)
@@ -179,8 +184,8 @@ class Authenticator:
         return _parse_token(answer.body)
 
 
-def _key(challenge: Challenge, scope: str) -> tuple[str, str, str]:
-    return challenge.parameter("realm"), challenge.parameter("service"), scope
+def _key(registry: Registry, challenge: Challenge, scope: str) -> _Key:
+    return registry, challenge.parameter("realm"), challenge.parameter("service"), scope
 
 
 def _basic(credentials: Credentials) -> str:
@@ -195,7 +200,7 @@ def _realm(url: httpx.URL, challenge: Challenge) -> httpx.URL:
         raise Unauthorized(msg)
     realm = resolve_server_url(url, text)
     if url.scheme == "https" and (realm.scheme != "https" or is_ip_literal(realm)):
-        allowed = realm.scheme == "https" and realm.host == url.host
+        allowed = realm.scheme == "https" and realm.raw_host == url.raw_host
         if not allowed:
             msg = f"the registry sends its callers to {registry_of(realm)} for a token"
             hint = "a token server is reached by name over https; tell the registry's operator"
@@ -226,7 +231,7 @@ def _token_request(
     old = realm.query.decode("ascii")
     url = realm.copy_with(query="&".join(filter(None, (old, extra))).encode("ascii"))
     headers = {"Authorization": _basic(credentials)} if credentials.username else {}
-    return httpx.Request("GET", url, headers=headers)
+    return httpx.Request("GET", url, headers=_host(realm) | headers)
 
 
 def _oauth_request(realm: httpx.URL, service: str, scope: str, refresh: str) -> httpx.Request:
@@ -237,7 +242,12 @@ def _oauth_request(realm: httpx.URL, service: str, scope: str, refresh: str) -> 
         "scope": scope,
         "refresh_token": refresh,
     }
-    return httpx.Request("POST", realm, data=form)
+    return httpx.Request("POST", realm, data=form, headers=_host(realm))
+
+
+def _host(realm: httpx.URL) -> dict[str, str]:
+    # httpx itself would decode the name from IDNA before it writes it as it was.
+    return {"Host": realm.netloc.decode("ascii")}
 
 
 def _parse_token(body: bytes) -> _Token:

@@ -110,7 +110,7 @@ class RemoteRepository:
         self.repository = repository
         self.side = side
         self._session = session
-        self._deadline = deadline
+        self.deadline = deadline
 
     @property
     def is_late(self) -> bool:
@@ -193,7 +193,7 @@ class RemoteRepository:
         The chunks are not verified, and each is valid only until the next is asked for.
         A registry that does not know ranges starts at 0 again.
         """
-        deadline = self._deadline.within(limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE)
+        deadline = self.deadline.within(limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE)
         headers = {"Accept": "*/*"}
         if offset:
             headers["Range"] = f"bytes={offset}-{want.size - 1}"
@@ -230,7 +230,7 @@ class RemoteRepository:
     def _fetch_page(self, target: str | httpx.URL, accept: str) -> tuple[Answer, bytes]:
         """Fetch one page of a listing, by path or by the URL of a checked Link header."""
         url = target if isinstance(target, httpx.URL) else self._url(target)
-        deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
+        deadline = self.deadline.within(limits.REQUEST_TIMEOUT)
         return self._session.fetch(
             Call("GET", url, self.repository.registry, self._scope, deadline, {"Accept": accept}),
             limits.TAG_PAGE_SIZE,
@@ -247,7 +247,7 @@ class RemoteRepository:
         return Served(manifest, answer.served_by, _claimed_digest(answer.response))
 
     def _manifest_call(self, method: str, name: str) -> Call:
-        deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
+        deadline = self.deadline.within(limits.REQUEST_TIMEOUT)
         headers = {"Accept": ACCEPT_MANIFEST}
         return self._call(method, f"/manifests/{quote(name, safe=':')}", headers, deadline)
 

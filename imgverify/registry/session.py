@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -41,6 +42,7 @@ Result = TypeVar("Result")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({502, 503, 504})
 _BACKOFF: Final = 0.5
+_ERROR_CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
 #: Everything else is dropped when a redirect leaves the origin.
 _TRAVELLING_HEADERS: Final = frozenset({"accept", "accept-encoding", "range", "user-agent"})
 
@@ -202,7 +204,6 @@ class Session:
             msg = f"the token server {realm} is plain HTTP"
             hint = f"plain HTTP is used only for hosts that are named: --insecure-http {realm}"
             raise Unauthorized(msg, hint=hint)
-        request.headers["Host"] = request.url.netloc.decode("ascii")
         request.headers["User-Agent"] = f"imgverify/{__version__}"
         request.headers["Accept-Encoding"] = "identity"
         if request.method == "POST":
@@ -276,15 +277,18 @@ def _status_error(response: httpx.Response, host: Registry, *, quote: bool = Tru
 
 
 def _error_code(response: httpx.Response) -> str:
-    """Return the distribution error codes of a response, which a HEAD has none of."""
+    """Return the distribution error codes of a response, which a HEAD has none of.
+
+    Only what the specification lets a code be: some servers repeat the request, secrets included.
+    """
     if response.request.method == "HEAD":
         return ""
     try:
         errors = load_object(read_body(response, limits.ERROR_BODY_SIZE), "").get("errors")
-        codes = [str(each["code"]) for each in errors] if isinstance(errors, list) else []
+        said = [str(each["code"]) for each in errors] if isinstance(errors, list) else []
     except (ImgverifyError, TypeError, KeyError):
         return ""
-    return ", ".join(codes)[: limits.DISPLAY_LENGTH]
+    return ", ".join(filter(_ERROR_CODE.fullmatch, said))[: limits.DISPLAY_LENGTH]
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -29,6 +29,8 @@ USAGE = [
     ("verify",),
     ("verify", "nginx"),
     ("verify", "nginx", "--mirror", "a b"),
+    ("verify", "nginx", "--mirror", "999.1.1.1"),
+    ("verify", "0127.0.0.1/nginx", "--mirror", "mirror.example"),
     ("verify", "NGINX:Ä", "--mirror", "mirror.example"),
     ("verify", "nginx", "web", "--mirror", "mirror.example/one"),
     ("verify", "nginx", "--mirror", "docker.io"),

@@ -1,6 +1,8 @@
 """JSON that every reader reads in the same way."""
 
 import json
+import re
+import time
 
 import pytest
 from hypothesis import given
@@ -110,6 +112,20 @@ def test_json_types_limits_hold_against_depth(opening: bytes, depth: int) -> Non
 def test_json_types_limits_hold_against_numbers(number: str) -> None:
     with pytest.raises(LimitExceeded, match="64 bits"):
         loads(f'{{"size": {number}}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "unit", [b"0,", b"[],", b"{},", b'"",', b"0e0,", b'{"":0},', b"[" * 30 + b"]" * 30 + b","]
+)
+def test_json_types_limits_split_parse_alloc_hold_against_many_values(unit: bytes) -> None:
+    many = b"[" + unit * (limits.CONFIG_SIZE // len(unit)) + b"0]"
+    started = time.thread_time()
+    with pytest.raises(LimitExceeded, match="values"):
+        loads(many)
+    # It takes some milliseconds, and took seconds while there was no limit.
+    assert time.thread_time() - started < 0.5
+    few = limits.JSON_VALUES // len(re.findall(rb"[,\[{]", unit)) - 1
+    assert loads(b"[" + unit * few + b"0]")
 
 
 @pytest.mark.parametrize("number", [limits.INT64_MAX, -limits.INT64_MAX - 1, 0])

@@ -87,12 +87,16 @@ def call(
 
 
 @contextlib.contextmanager
-def raw_server(*answers: bytes | Callable[[socket.socket], None]) -> Iterator[str]:
+def raw_server(
+    *answers: bytes | Callable[[socket.socket], None],
+    family: socket.AddressFamily = socket.AF_INET,
+) -> Iterator[str]:
     """Give the n-th connection the n-th answer (the last one for ever), then close it.
 
     An answer is sent once a request's head has arrived; a function does whatever it likes.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
+    address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    listener = socket.create_server((address, 0), family=family)
     stopping = threading.Event()
 
     def serve() -> None:
@@ -115,10 +119,10 @@ def raw_server(*answers: bytes | Callable[[socket.socket], None]) -> Iterator[st
     thread.start()
     port: int = listener.getsockname()[1]
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}" if family == socket.AF_INET else f"[::1]:{port}"
     finally:
         stopping.set()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
             pass
         listener.close()
         thread.join(5)

@@ -149,6 +149,20 @@ def test_realm_exfil_an_https_registry_cannot_name_an_address_or_leave_tls(
         assert running.count(path="/token") == 0
 
 
+@pytest.mark.parametrize("secret", [Credentials(), *SECRETS])
+@pytest.mark.parametrize(
+    "host", ["xn--a.invalid", "xn--zzzzzzzz.invalid", f"xn--{'a' * 50}.invalid"]
+)
+def test_malformed_crash_a_token_server_whose_name_is_no_idna_is_an_error(
+    host: str, secret: Credentials
+) -> None:
+    with (
+        FakeRegistry(guard=realm_guard(f"https://{host}/token")) as running,
+        pytest.raises((Unauthorized, Unreachable), match="xn--"),
+    ):
+        fetch(stock(running), credentials=known(running, secret))
+
+
 def test_an_https_registry_by_address_may_be_its_own_token_server(
     certificate: tuple[Path, Path], tokens: TokenService
 ) -> None:
@@ -197,6 +211,22 @@ def test_cross_source_creds_each_secret_is_seen_by_its_registry_alone() -> None:
         assert not {None} ^ (authorizations(one) & authorizations(other))
         everything = (*one.requests, *other.requests)
         assert not any(each.header("Cookie") for each in everything)
+
+
+def test_cross_source_creds_a_token_is_not_for_another_registry_that_names_its_issuer(
+    tokens: TokenService,
+) -> None:
+    tokens.users, tokens.anonymous = {USER: PASSWORD}, False
+    with FakeRegistry(mounts=[tokens]) as one:
+        one.guard = BearerGuard(tokens)
+        with FakeRegistry(guard=BearerGuard(tokens, realm=f"{one.url}/token")) as thief:
+            with network(one.host, thief.host, credentials=known(stock(one))) as net:
+                net.at(named(one.host).repository, Side.UPSTREAM).manifest(named(one.host))
+                remote = net.at(named(thief.host).repository, Side.MIRROR)
+                with pytest.raises(Unauthorized):
+                    remote.manifest(named(thief.host))
+            assert one.requests[-1].header("Authorization") is None
+            assert authorizations(thief) == {None}
 
 
 # --- answers of token servers -----------------------------------------------------------------

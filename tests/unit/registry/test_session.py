@@ -354,6 +354,8 @@ def test_http_decompression_an_errors_body_is_not_unpacked(fake: FakeRegistry, s
     [
         (b'{"errors": [{"code": "DENIED"}, {"code": "UNKNOWN"}]}', r"500 \(DENIED, UNKNOWN\)$"),
         (b'{"errors": [{}]}', "500$"),
+        (b'{"errors": [{"code": "Bearer SECRET"}, {"code": "DENIED"}]}', r"500 \(DENIED\)$"),
+        (b'{"errors": [{"code": "' + b"A" * 65 + b'"}, {"code": 5}]}', "500$"),
         (b'{"errors": 5}', "500$"),
         (b'{"errors": [5]}', "500$"),
         (b"<html>", "500$"),
