@@ -9,7 +9,6 @@ import select
 import socket
 import ssl
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from imgverify.oci import limits
@@ -132,24 +131,3 @@ def _resolved(
             if until.remaining <= 0 < deadline.remaining:
                 msg = f"the name was not resolved within {limits.CONNECT_TIMEOUT:g} s"
                 raise OSError(0, msg) from None
-
-
-def tls_context(*, insecure: bool) -> ssl.SSLContext:
-    """Trust what the system trusts, whatever the environment says, or anything."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    # Not load_default_certs(): OpenSSL would follow SSL_CERT_FILE and SSL_CERT_DIR.
-    paths = ssl.get_default_verify_paths()
-    cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
-    capath = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
-    if cafile is None and capath is None:
-        import certifi  # noqa: PLC0415 - only where the system ships no certificates
-
-        cafile = certifi.where()
-    context.load_verify_locations(cafile=cafile, capath=capath)
-    return context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgverify.oci.reference import Registry
+
+#: What a fault's text says where a host refused this client, and not the other way round.
+CLIENT_CERTIFICATE: Final = "it wants a client certificate"
 
 
 @contextmanager
@@ -29,10 +32,17 @@ def about(host: Registry) -> Iterator[None]:
 
 def _network_error(host: Registry, error: httpx.TransportError) -> Unreachable:
     msg = f"{host}: {error}"
-    if "WRONG_VERSION_NUMBER" in str(error):
-        hint = f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
-    elif "TLS" in str(error):
-        hint = "a TLS failure is final: check the host name and its certificate authority"
-    else:
-        hint = "check the name, the network and that the registry runs"
-    return Unreachable(msg, hint=hint, transient=isinstance(error, httpx.ReadError))
+    transient = isinstance(error, httpx.ReadError)
+    return Unreachable(msg, hint=_hint(host, str(error)), transient=transient)
+
+
+def _hint(host: Registry, text: str) -> str:
+    if "WRONG_VERSION_NUMBER" in text:
+        return f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
+    if CLIENT_CERTIFICATE in text:
+        return f"name the one that it knows: --tls-client-cert {host}=CERT:KEY"
+    if "local issuer" in text or "self-signed" in text:
+        return f"a TLS failure is final; a private authority is named with --tls-ca {host}=FILE"
+    if "TLS" in text:
+        return "a TLS failure is final: check the host name and its certificate authority"
+    return "check the name, the network and that the registry runs"

@@ -8,6 +8,7 @@ This one keeps httpx's requests, responses and exceptions, and leaves the protoc
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import select
@@ -20,18 +21,22 @@ import httpx
 
 from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
-from imgverify.registry.dial import HEARING, dial, tls_context
+from imgverify.registry.dial import HEARING, dial
+from imgverify.registry.failure import CLIENT_CERTIFICATE
+from imgverify.registry.tls import Contexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.tls import Security
 
     Origin = tuple[str, str, int]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: The first status of a final answer; http.client knows no interim one but 100.
 _FINAL = 200
+_HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class _Wire(io.RawIOBase):
@@ -128,15 +133,17 @@ class _Connection(http.client.HTTPConnection):
 class Transport(httpx.BaseTransport):
     """Keeps idle connections by origin; safe to share between threads.
 
+    `security_of` says how TLS with the host of a URL is done, the same for every URL of an origin.
     A request carries its deadline as `extensions={"deadline": Deadline}`.
     Bodies are iterated as views of one reused buffer: a chunk is valid until the next is asked
     for, so `Response.read` must not be used; `imgverify.registry.session.read_body` copies.
-    Raises `httpx.TransportError`, `Unreachable` (deadline) and `Interrupted`.
+    Raises `httpx.TransportError`, `Unreachable` (deadline), `Interrupted`, and `InputError` for
+    a host's certificate files.
     """
 
-    def __init__(self, *, insecure_tls: bool = False) -> None:
-        self._insecure_tls = insecure_tls
-        self._tls: ssl.SSLContext | None = None
+    def __init__(self, security_of: Callable[[httpx.URL], Security]) -> None:
+        self._security_of = security_of
+        self._contexts = Contexts()
         self._idle: dict[Origin, list[_Connection]] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -165,13 +172,11 @@ class Transport(httpx.BaseTransport):
     def _exchange(
         self, request: httpx.Request, deadline: Deadline
     ) -> tuple[_Connection, http.client.HTTPResponse]:
-        origin = _origin(request.url)
         while True:
-            connection = self._take(origin, deadline)
+            connection = self._take(request.url, deadline)
             try:
-                _send(connection, request)
-                return connection, connection.getresponse()
-            except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                return connection, _ask(connection, request)
+            except _HUNG_UP:
                 connection.close()
                 # Only a connection that had idled may have been closed under us.
                 if not connection.used:
@@ -180,13 +185,15 @@ class Transport(httpx.BaseTransport):
                 connection.close()
                 raise
 
-    def _take(self, origin: Origin, deadline: Deadline) -> _Connection:
+    def _take(self, url: httpx.URL, deadline: Deadline) -> _Connection:
+        origin = _origin(url)
         while True:
             with self._lock:
                 idle = self._idle.get(origin)
                 connection = idle.pop() if idle else None
             if connection is None:
-                tls = self._context() if origin[0] == "https" else None
+                secure = url.scheme == "https"
+                tls = self._contexts.of(self._security_of(url)) if secure else None
                 return _Connection(origin, tls, deadline)
             if connection.wire.is_quiet():
                 connection.used = True
@@ -204,12 +211,6 @@ class Transport(httpx.BaseTransport):
                 self._idle.setdefault(origin, []).append(connection)
                 return
         connection.close()
-
-    def _context(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._tls is None:
-                self._tls = tls_context(insecure=self._insecure_tls)
-            return self._tls
 
     def close(self) -> None:
         """Close idle connections; those in use close with their responses."""
@@ -266,7 +267,10 @@ def describe(error: BaseException) -> str:
         return f"the TLS certificate is not valid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         # Only errors that OpenSSL itself raised have a reason.
-        return f"TLS failed: {getattr(error, 'reason', None) or error}"
+        reason = str(getattr(error, "reason", None) or error)
+        # The other side's alerts: the certificate that they are about is this client's.
+        about_client = "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+        return f"TLS failed: {f'{CLIENT_CERTIFICATE} ({reason})' if about_client else reason}"
     if isinstance(error, http.client.RemoteDisconnected):
         return "it closed the connection without an answer"
     if isinstance(error, TimeoutError):
@@ -281,6 +285,19 @@ def _origin(url: httpx.URL) -> Origin:
     # raw_host: what was checked; `host` would be decoded from IDNA, to be encoded otherwise.
     host = url.raw_host.decode("ascii")
     return url.scheme, host, url.port or _DEFAULT_PORTS[url.scheme]
+
+
+def _ask(connection: _Connection, request: httpx.Request) -> http.client.HTTPResponse:
+    try:
+        _send(connection, request)
+    except _HUNG_UP:
+        if connection.used or connection.sock is None:
+            raise
+        # It may have said why: a server tells after the handshake what certificate it misses.
+        with contextlib.suppress(*_HUNG_UP):
+            return connection.getresponse()
+        raise
+    return connection.getresponse()
 
 
 def _send(connection: _Connection, request: httpx.Request) -> None:

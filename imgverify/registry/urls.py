@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
@@ -12,7 +12,9 @@ from imgverify.oci import limits
 from imgverify.oci.reference import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+T = TypeVar("T")
 
 _URL: Final = re.compile(r"[!-~]+", re.ASCII)
 _AUTHORITY: Final = re.compile(r"https?://(?P<authority>[^/?#@%]+)(?:[/?#]|$)", re.ASCII)
@@ -69,11 +71,19 @@ def registry_of(url: httpx.URL) -> Registry:
 
 def is_among(url: httpx.URL, registries: Collection[Registry]) -> bool:
     """Tell whether a URL leads to one of the registries; they may spell out a default port."""
+    return any(each in registries for each in _spellings(url))
+
+
+def entry_for(url: httpx.URL, entries: Mapping[Registry, T]) -> T | None:
+    """Return what is said of the registry that a URL leads to; its port may be spelled out."""
+    return next((entries[each] for each in _spellings(url) if each in entries), None)
+
+
+def _spellings(url: httpx.URL) -> tuple[Registry, ...]:
     registry = registry_of(url)
-    port = _DEFAULT_PORTS.get(url.scheme)
-    return registry in registries or (
-        registry.port is None and Registry(registry.host, port) in registries
-    )
+    if registry.port is not None:
+        return (registry,)
+    return registry, Registry(registry.host, _DEFAULT_PORTS.get(url.scheme))
 
 
 def is_ip_literal(url: httpx.URL) -> bool:

@@ -16,7 +16,9 @@ from imgverify.registry.client import Network, RemoteRepository
 from imgverify.registry.credentials import CredentialStore
 from imgverify.registry.deadline import Deadline
 from imgverify.registry.session import Call, NetworkSettings, Session
+from imgverify.registry.tls import Security
 from imgverify.registry.transport import Transport
+from imgverify.registry.urls import registry_of
 from tests.support.image import put, release
 from tests.support.registry import FakeRegistry
 
@@ -142,7 +144,7 @@ def request(host: str, *, seconds: float = 5.0, method: str = "GET") -> httpx.Re
 
 @contextlib.contextmanager
 def transport(*, insecure_tls: bool = False) -> Iterator[Transport]:
-    made = Transport(insecure_tls=insecure_tls)
+    made = Transport(lambda url: Security(registry_of(url), insecure=insecure_tls))
     try:
         yield made
     finally:

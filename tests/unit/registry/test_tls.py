@@ -9,11 +9,16 @@ import httpx
 import pytest
 
 from imgverify.errors import Unreachable
+from imgverify.oci.reference import Registry
 from imgverify.registry import dial
 from imgverify.registry.deadline import Deadline
+from imgverify.registry.tls import Security, client_context
 from imgverify.registry.transport import Transport
 from tests.support.registry import FakeRegistry
 from tests.unit.registry.scene import body, raw_server, transport
+
+HOST = Registry.parse("reg.test")
+PLAIN = Security(HOST)
 
 
 def idle(made: Transport) -> int:
@@ -59,10 +64,10 @@ def test_a_trusted_certificate_is_taken_and_the_connection_used_again(
 
 @pytest.mark.usefixtures("trusted")
 def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path, Path]) -> None:
-    with FakeRegistry(certificate=certificate) as fake, transport() as made:
+    with FakeRegistry(certificate=certificate) as fake:
         sock = socket.create_connection(("127.0.0.1", fake.port))
         with pytest.raises(ssl.SSLCertVerificationError, match="match"):
-            dial._shake_hands(sock, "reg.test", made._context(), Deadline.after(5))
+            dial._shake_hands(sock, "reg.test", client_context(PLAIN), Deadline.after(5))
 
 
 def test_no_http_fallback_a_certificate_nobody_vouches_for_is_final(
@@ -119,7 +124,7 @@ def test_without_system_certificates_those_of_certifi_are_trusted(
 ) -> None:
     paths = ssl.DefaultVerifyPaths("", "", "", "/nonexistent", "", "/nonexistent")
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
-    context = dial.tls_context(insecure=False)
+    context = client_context(PLAIN)
     assert context.get_ca_certs()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -127,4 +132,5 @@ def test_without_system_certificates_those_of_certifi_are_trusted(
 
 def test_tls_is_at_least_1_2_even_where_certificates_do_not_count() -> None:
     for insecure in (False, True):
-        assert dial.tls_context(insecure=insecure).minimum_version is ssl.TLSVersion.TLSv1_2
+        context = client_context(Security(HOST, insecure=insecure))
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
