@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from imgverify.errors import Unreachable
+from imgverify.oci import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +37,11 @@ def about(host: Registry) -> Iterator[None]:
 def _network_error(host: Registry, error: httpx.TransportError) -> Unreachable:
     msg = f"{host}: {error}"
     transient = isinstance(error, httpx.ReadError)
-    return Unreachable(msg, hint=_hint(host, str(error)), transient=transient)
+    return Unreachable(msg, hint=hint_about(host, str(error)), transient=transient)
 
 
-def _hint(host: Registry, text: str) -> str:
+def hint_about(host: Registry, text: str) -> str:
+    """Say what to do about a network fault that `describe` described."""
     if "WRONG_VERSION_NUMBER" in text:
         return f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
     if CLIENT_CERTIFICATE in text:
@@ -46,3 +51,23 @@ def _hint(host: Registry, text: str) -> str:
     if "TLS" in text:
         return "a TLS failure is final: check the host name and its certificate authority"
     return "check the name, the network and that the registry runs"
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong on the network in a reader's words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the TLS certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        # Only errors that OpenSSL itself raised have a reason.
+        reason = str(getattr(error, "reason", None) or error)
+        # The other side's alerts: the certificate that they are about is this client's.
+        about_client = "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+        return f"TLS failed: {f'{CLIENT_CERTIFICATE} ({reason})' if about_client else reason}"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
+    if isinstance(error, TimeoutError):
+        return f"nothing arrived for {limits.STALL_TIMEOUT:g} s"
+    if isinstance(error, socket.gaierror):
+        return f"the name was not found: {error.strerror}"
+    words = error.strerror if isinstance(error, OSError) else None
+    return words.lower() if words else f"no valid HTTP: {type(error).__name__}"

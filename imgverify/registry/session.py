@@ -23,6 +23,7 @@ from imgverify.errors import (
 from imgverify.oci import limits
 from imgverify.oci.strictjson import load_object
 from imgverify.registry.auth import Authenticator, TokenAnswer
+from imgverify.registry.connect import NO_PROXIES, PLAIN_DIALER, Connector
 from imgverify.registry.failure import about
 from imgverify.registry.tls import NOTHING_OWN, Security
 from imgverify.registry.transport import Transport
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from imgverify.oci.reference import Registry
     from imgverify.registry.credentials import CredentialStore
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.dial import Dialer
+    from imgverify.registry.proxy import Proxies
     from imgverify.registry.tls import HostTls
 
 Result = TypeVar("Result")
@@ -64,10 +67,12 @@ class NetworkSettings:
     insecure_http: frozenset[Registry] = frozenset()
     insecure_tls: frozenset[Registry] = frozenset()
     tls: Mapping[Registry, HostTls] = field(default_factory=dict)
+    proxies: Proxies = NO_PROXIES
+    dialer: Dialer = PLAIN_DIALER
 
     def security(self, url: httpx.URL) -> Security:
         """Return how TLS with the host of a URL is done."""
-        own = entry_for(url, self.tls) or NOTHING_OWN
+        own = entry_for(url, self.tls, NOTHING_OWN)
         return Security(registry_of(url), own, is_among(url, self.insecure_tls))
 
 
@@ -112,7 +117,8 @@ class Session:
 
     def __init__(self, settings: NetworkSettings, credentials: CredentialStore) -> None:
         self.settings = settings
-        self._transport = Transport(settings.security)
+        connector = Connector(settings.security, settings.proxies, settings.dialer)
+        self._transport = Transport(connector)
         self._authenticator = Authenticator(credentials, self._ask_for_token)
 
     def close(self) -> None:

@@ -12,28 +12,30 @@ import contextlib
 import http.client
 import io
 import select
-import socket
 import ssl
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 
 from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
-from imgverify.registry.dial import HEARING, dial
-from imgverify.registry.failure import CLIENT_CERTIFICATE
-from imgverify.registry.tls import Contexts
+from imgverify.registry.dial import HEARING
+from imgverify.registry.failure import describe
+from imgverify.registry.handshake import LayeredTls
+from imgverify.registry.tunnel import WANTS_CREDENTIALS, credentials_wanted
+from imgverify.registry.urls import host_of, port_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from imgverify.registry.connect import Connector
     from imgverify.registry.deadline import Deadline
-    from imgverify.registry.tls import Security
+    from imgverify.registry.handshake import Stream
 
     Origin = tuple[str, str, int]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 #: The first status of a final answer; http.client knows no interim one but 100.
 _FINAL = 200
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -42,7 +44,7 @@ _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 class _Wire(io.RawIOBase):
     """A socket as `http.client` uses one; every read and write keeps the current deadline."""
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, sock: Stream, deadline: Deadline) -> None:
         super().__init__()
         self._sock = sock
         self.deadline = deadline
@@ -86,10 +88,10 @@ class _Wire(io.RawIOBase):
 
     def is_quiet(self) -> bool:
         """Tell whether nothing came since the last answer: neither its end nor bytes too many."""
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+        if isinstance(self._sock, ssl.SSLSocket | LayeredTls) and self._sock.pending():
             return False
         poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+        poll.register(self._sock.fileno(), select.POLLIN)
         return not poll.poll(0)
 
 
@@ -117,23 +119,22 @@ class _Connection(http.client.HTTPConnection):
 
     wire: _Wire
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadline: Deadline) -> None:
-        _, host, port = origin
-        super().__init__(host, port)
-        self._tls = tls
-        self._deadline = deadline
+    def __init__(self, url: httpx.URL, connector: Connector, deadline: Deadline) -> None:
+        self.origin = _origin(url)
+        super().__init__(*self.origin[1:])
+        self.forwarder = connector.forwarder(url)
         self.used = False
+        self._open = partial(connector.open, url, deadline)
+        self._deadline = deadline
 
     def connect(self) -> None:
-        sock = dial(self.host, self.port, self._tls, self._deadline)
-        self.wire = _Wire(sock, self._deadline)
+        self.wire = _Wire(self._open(), self._deadline)
         self.sock = self.wire
 
 
 class Transport(httpx.BaseTransport):
     """Keeps idle connections by origin; safe to share between threads.
 
-    `security_of` says how TLS with the host of a URL is done, the same for every URL of an origin.
     A request carries its deadline as `extensions={"deadline": Deadline}`.
     Bodies are iterated as views of one reused buffer: a chunk is valid until the next is asked
     for, so `Response.read` must not be used; `imgverify.registry.session.read_body` copies.
@@ -141,9 +142,8 @@ class Transport(httpx.BaseTransport):
     a host's certificate files.
     """
 
-    def __init__(self, security_of: Callable[[httpx.URL], Security]) -> None:
-        self._security_of = security_of
-        self._contexts = Contexts()
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
         self._idle: dict[Origin, list[_Connection]] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -159,6 +159,9 @@ class Transport(httpx.BaseTransport):
             raise httpx.ReadError(describe(error), request=request) from error
         except (OSError, ValueError) as error:
             raise httpx.ConnectError(describe(error), request=request) from error
+        if answer.status == WANTS_CREDENTIALS and connection.forwarder is not None:
+            connection.close()
+            raise credentials_wanted(connection.forwarder)
         return httpx.Response(
             answer.status,
             # As they came: httpx itself would refuse what is not ASCII.
@@ -192,9 +195,7 @@ class Transport(httpx.BaseTransport):
                 idle = self._idle.get(origin)
                 connection = idle.pop() if idle else None
             if connection is None:
-                secure = url.scheme == "https"
-                tls = self._contexts.of(self._security_of(url)) if secure else None
-                return _Connection(origin, tls, deadline)
+                return _Connection(url, self._connector, deadline)
             if connection.wire.is_quiet():
                 connection.used = True
                 connection.wire.deadline = deadline
@@ -204,11 +205,9 @@ class Transport(httpx.BaseTransport):
 
     def give_back(self, connection: _Connection) -> None:
         """Keep a connection whose response was read to its end."""
-        scheme = "http" if connection._tls is None else "https"  # noqa: SLF001 - same module
         with self._lock:
             if not self._closed:
-                origin = (scheme, connection.host, connection.port)
-                self._idle.setdefault(origin, []).append(connection)
+                self._idle.setdefault(connection.origin, []).append(connection)
                 return
         connection.close()
 
@@ -261,30 +260,8 @@ class _Body(httpx.SyncByteStream):
             self._connection.close()
 
 
-def describe(error: BaseException) -> str:
-    """Say what went wrong on the network in a reader's words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the TLS certificate is not valid: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        # Only errors that OpenSSL itself raised have a reason.
-        reason = str(getattr(error, "reason", None) or error)
-        # The other side's alerts: the certificate that they are about is this client's.
-        about_client = "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
-        return f"TLS failed: {f'{CLIENT_CERTIFICATE} ({reason})' if about_client else reason}"
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "it closed the connection without an answer"
-    if isinstance(error, TimeoutError):
-        return f"nothing arrived for {limits.STALL_TIMEOUT:g} s"
-    if isinstance(error, socket.gaierror):
-        return f"the name was not found: {error.strerror}"
-    words = error.strerror if isinstance(error, OSError) else None
-    return words.lower() if words else f"no valid HTTP: {type(error).__name__}"
-
-
 def _origin(url: httpx.URL) -> Origin:
-    # raw_host: what was checked; `host` would be decoded from IDNA, to be encoded otherwise.
-    host = url.raw_host.decode("ascii")
-    return url.scheme, host, url.port or _DEFAULT_PORTS[url.scheme]
+    return url.scheme, host_of(url), port_of(url)
 
 
 def _ask(connection: _Connection, request: httpx.Request) -> http.client.HTTPResponse:
@@ -302,7 +279,13 @@ def _ask(connection: _Connection, request: httpx.Request) -> http.client.HTTPRes
 
 def _send(connection: _Connection, request: httpx.Request) -> None:
     target = request.url.raw_path.decode("ascii")
+    proxy = connection.forwarder
+    if proxy is not None:
+        target = f"http://{request.url.netloc.decode('ascii')}{target}"
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers.raw:
         connection.putheader(name.decode("ascii"), value)
+    # Here and not among the request's own headers, which travel with redirects.
+    if proxy is not None and proxy.authorization:
+        connection.putheader("Proxy-Authorization", proxy.authorization)
     connection.endheaders(request.content or None)

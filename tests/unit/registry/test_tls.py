@@ -10,8 +10,8 @@ import pytest
 
 from imgverify.errors import Unreachable
 from imgverify.oci.reference import Registry
-from imgverify.registry import dial
 from imgverify.registry.deadline import Deadline
+from imgverify.registry.handshake import shake_hands
 from imgverify.registry.tls import Security, client_context
 from imgverify.registry.transport import Transport
 from tests.support.registry import FakeRegistry
@@ -67,7 +67,7 @@ def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path, Path
     with FakeRegistry(certificate=certificate) as fake:
         sock = socket.create_connection(("127.0.0.1", fake.port))
         with pytest.raises(ssl.SSLCertVerificationError, match="match"):
-            dial._shake_hands(sock, "reg.test", client_context(PLAIN), Deadline.after(5))
+            shake_hands(sock, "reg.test", client_context(PLAIN), Deadline.after(5))
 
 
 def test_no_http_fallback_a_certificate_nobody_vouches_for_is_final(

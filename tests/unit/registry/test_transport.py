@@ -13,7 +13,8 @@ from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
 from imgverify.registry import transport as module
 from imgverify.registry.deadline import Deadline
-from imgverify.registry.transport import Transport, describe
+from imgverify.registry.failure import describe
+from imgverify.registry.transport import Transport
 from tests.support.faults import Header, Longer, Reset, Truncate, When
 from tests.support.registry import FakeRegistry, Shelf
 from tests.unit.registry.scene import OK, body, raw_server, receive_head, request, transport
