@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from imgverify.errors import Unreachable
 from imgverify.oci.reference import Registry
 from imgverify.registry.dial import Dialer
-from imgverify.registry.failure import describe, hint_about
+from imgverify.registry.failure import about_proxy
 from imgverify.registry.handshake import shake_hands, shake_hands_within
 from imgverify.registry.proxy import Proxies
 from imgverify.registry.tls import Contexts
@@ -21,7 +19,7 @@ from imgverify.registry.urls import host_of, port_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from imgverify.registry.deadline import Deadline
     from imgverify.registry.handshake import Stream
@@ -82,7 +80,7 @@ class Connector:
         context = self._context(httpx.URL(str(proxy))) if proxy.secure else None
         # Whoever configured the proxy chose its address; the guard is for what others choose.
         dialer = replace(self._dialer, guard=None)
-        with _about(proxy):
+        with about_proxy(proxy):
             stream = dialer.connect(host, proxy.port, deadline)
             if context is not None:
                 stream = shake_hands(stream, host, context, deadline)
@@ -97,17 +95,3 @@ def _open_tunnel(stream: socket.socket, url: httpx.URL, proxy: Proxy, deadline: 
     except BaseException:
         stream.close()
         raise
-
-
-@contextmanager
-def _about(proxy: Proxy) -> Iterator[None]:
-    """Say of a network fault that it is one of the proxy's, and not of the host behind it."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        text = describe(error)
-        hint = hint_about(proxy.at, text)
-        if "WRONG_VERSION_NUMBER" in text:
-            hint = f"it does not speak TLS: write it as http://{proxy.at}"
-        msg = f"the proxy {proxy}: {text}"
-        raise Unreachable(msg, hint=hint) from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgverify.oci.reference import Registry
+    from imgverify.registry.proxy import Proxy
 
 #: What a fault's text says where a host refused this client, and not the other way round.
 CLIENT_CERTIFICATE: Final = "it wants a client certificate"
@@ -34,14 +35,30 @@ def about(host: Registry) -> Iterator[None]:
         raise Unreachable(msg, hint=error.hint) from error
 
 
+@contextmanager
+def about_proxy(proxy: Proxy) -> Iterator[None]:
+    """Say of a network fault or the deadline's end that it is the proxy's, not the host's."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        text = describe(error)
+        hint = _hint(proxy.at, text)
+        if "WRONG_VERSION_NUMBER" in text:
+            hint = f"it does not speak TLS: write it as http://{proxy.at}"
+        msg = f"the proxy {proxy}: {text}"
+        raise Unreachable(msg, hint=hint) from error
+    except Unreachable as error:
+        msg = f"the proxy {proxy}: {error.message}"
+        raise Unreachable(msg, hint=error.hint) from error
+
+
 def _network_error(host: Registry, error: httpx.TransportError) -> Unreachable:
     msg = f"{host}: {error}"
     transient = isinstance(error, httpx.ReadError)
-    return Unreachable(msg, hint=hint_about(host, str(error)), transient=transient)
+    return Unreachable(msg, hint=_hint(host, str(error)), transient=transient)
 
 
-def hint_about(host: Registry, text: str) -> str:
-    """Say what to do about a network fault that `describe` described."""
+def _hint(host: Registry, text: str) -> str:
     if "WRONG_VERSION_NUMBER" in text:
         return f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
     if CLIENT_CERTIFICATE in text:
@@ -70,4 +87,4 @@ def describe(error: BaseException) -> str:
     if isinstance(error, socket.gaierror):
         return f"the name was not found: {error.strerror}"
     words = error.strerror if isinstance(error, OSError) else None
-    return words.lower() if words else f"no valid HTTP: {type(error).__name__}"
+    return f"{words[0].lower()}{words[1:]}" if words else f"no valid HTTP: {type(error).__name__}"

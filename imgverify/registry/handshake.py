@@ -98,11 +98,7 @@ def shake_hands(
     A host that is an address is not sent as a name (SNI), and its certificate has to have it as
     an address.  Raises `OSError` and what `Deadline.patience` raises.
     """
-    try:
-        made = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    except BaseException:
-        sock.close()
-        raise
+    made = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     _complete(made, deadline)
     return made
 

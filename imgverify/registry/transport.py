@@ -22,7 +22,7 @@ import httpx
 from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
 from imgverify.registry.dial import HEARING
-from imgverify.registry.failure import describe
+from imgverify.registry.failure import about_proxy, describe
 from imgverify.registry.handshake import LayeredTls
 from imgverify.registry.tunnel import WANTS_CREDENTIALS, credentials_wanted
 from imgverify.registry.urls import host_of, port_of
@@ -161,7 +161,8 @@ class Transport(httpx.BaseTransport):
             raise httpx.ConnectError(describe(error), request=request) from error
         if answer.status == WANTS_CREDENTIALS and connection.forwarder is not None:
             connection.close()
-            raise credentials_wanted(connection.forwarder)
+            with about_proxy(connection.forwarder):
+                raise credentials_wanted(connection.forwarder)
         return httpx.Response(
             answer.status,
             # As they came: httpx itself would refuse what is not ASCII.

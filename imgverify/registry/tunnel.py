@@ -26,7 +26,8 @@ WANTS_CREDENTIALS: Final = 407
 def open_tunnel(stream: Stream, target: str, proxy: Proxy, deadline: Deadline) -> None:
     """Have `target` (`host:port`) put at the other end of a connection to a proxy.
 
-    The proxy gets to know the target, and who we are to it, and nothing else.
+    The proxy gets to know the target, and who we are to it, and nothing else.  Errors speak of
+    the proxy as "it": `imgverify.registry.failure.about_proxy` says which one.
     Raises `Unreachable`, `OSError`, and what `Deadline.patience` raises.
     """
     lines = [
@@ -47,7 +48,7 @@ def open_tunnel(stream: Stream, target: str, proxy: Proxy, deadline: Deadline) -
     if code == WANTS_CREDENTIALS:
         raise credentials_wanted(proxy)
     if code not in _SUCCESS:
-        msg = f"the proxy {proxy} makes no connection to {target} ({code})"
+        msg = f"it makes no connection to {target} ({code})"
         hint = f"its operator has to allow that; to go without it: --proxy {target}=direct"
         raise Unreachable(msg, hint=hint)
     if more:
@@ -57,11 +58,11 @@ def open_tunnel(stream: Stream, target: str, proxy: Proxy, deadline: Deadline) -
 
 
 def credentials_wanted(proxy: Proxy) -> Unreachable:
-    """Say that a proxy answered 407."""
+    """Say that a proxy answered 407, what it was given and what it wants."""
     if proxy.authorization:
-        msg = f"the proxy {proxy} does not take the user name and password it was given (407)"
+        msg = "it does not take the user name and password it was given (407)"
         return Unreachable(msg, hint=f"check them in {proxy.named_by}")
-    msg = f"the proxy {proxy} wants a user name and password (407)"
+    msg = "it wants a user name and password (407)"
     scheme, _, place = str(proxy).partition("://")
     return Unreachable(msg, hint=f"write them into its URL: {scheme}://USER:PASSWORD@{place}")
 

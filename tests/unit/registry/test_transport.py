@@ -2,6 +2,7 @@ import contextlib
 import gc
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -63,6 +64,40 @@ def test_an_interim_answer_is_no_answer_and_the_one_after_it_nobody_elses(status
     with raw_server(answer) as host, transport() as made:
         assert body(made.handle_request(request(host))) == b""
         assert idle(made) == 0
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """Close at once, so that the next byte from the other side is an error to it."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize(("answer", "words"), [(HELLO, b"hello"), (b"", None)])
+def test_what_was_said_before_the_connection_ended_is_heard(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, words: bytes | None
+) -> None:
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(answer)
+        _hang_up(connection)
+        connection.close()
+        ended.set()
+
+    send = module._send
+
+    def late(connection: module._Connection, asked: httpx.Request) -> None:
+        connection.connect()
+        assert ended.wait(5)
+        time.sleep(0.05)
+        send(connection, asked)
+
+    monkeypatch.setattr(module, "_send", late)
+    with raw_server(serve) as host, transport() as made:
+        if words is None:
+            with pytest.raises(httpx.ReadError, match=r"(?i)reset|pipe"):
+                made.handle_request(request(host))
+        else:
+            assert body(made.handle_request(request(host))) == words
 
 
 def test_what_comes_after_an_answer_is_not_the_next_one() -> None:
