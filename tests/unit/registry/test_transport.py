@@ -66,20 +66,17 @@ def test_an_interim_answer_is_no_answer_and_the_one_after_it_nobody_elses(status
         assert idle(made) == 0
 
 
-def _hang_up(connection: socket.socket) -> None:
-    """Close at once, so that the next byte from the other side is an error to it."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
 @pytest.mark.parametrize(("answer", "words"), [(HELLO, b"hello"), (b"", None)])
 def test_what_was_said_before_the_connection_ended_is_heard(
     monkeypatch: pytest.MonkeyPatch, answer: bytes, words: bytes | None
 ) -> None:
-    ended = threading.Event()
+    connected, ended = threading.Event(), threading.Event()
 
     def serve(connection: socket.socket) -> None:
+        connected.wait(5)
         connection.sendall(answer)
-        _hang_up(connection)
+        # The next byte from the other side is an error to it.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         ended.set()
 
@@ -87,6 +84,7 @@ def test_what_was_said_before_the_connection_ended_is_heard(
 
     def late(connection: module._Connection, asked: httpx.Request) -> None:
         connection.connect()
+        connected.set()
         assert ended.wait(5)
         time.sleep(0.05)
         send(connection, asked)
