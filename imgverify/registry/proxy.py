@@ -18,7 +18,7 @@ from imgverify.oci.reference import Registry
 from imgverify.registry.urls import entry_for, host_of, port_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import httpx
 
@@ -207,3 +207,23 @@ class Proxies:
     def choose(self, url: httpx.URL) -> Proxy | None:
         """Return the proxy for a URL, None for none."""
         return entry_for(url, self.hosts, self.default or self.environment.choose(url))
+
+
+def parse_proxies(texts: Iterable[str], named_by: str, environment: Environment) -> Proxies:
+    """Read what was said: a URL for all hosts, `HOST[:PORT]=URL`, or `HOST[:PORT]=direct`.
+
+    What was said last outweighs.  Raises `InputError`, which quotes no URL.
+    """
+    default: Proxy | None = None
+    hosts: dict[Registry, Proxy | None] = {}
+    for text in texts:
+        if "=" not in text.partition("://")[0]:
+            default = parse_proxy(text, named_by)
+            continue
+        host, _, url = text.partition("=")
+        # Before the host is read: in user:p=w@proxy.example it would be half a password.
+        if url != "direct" and "://" not in url:
+            _refuse(named_by, "is neither URL, HOST[:PORT]=URL nor HOST[:PORT]=direct")
+        proxy = None if url == "direct" else parse_proxy(url, named_by)
+        hosts[Registry.parse(host)] = proxy
+    return Proxies(default, hosts, environment)

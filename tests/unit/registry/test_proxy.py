@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from imgverify.errors import InputError
 from imgverify.oci.reference import Registry
-from imgverify.registry.proxy import Environment, Proxies, Proxy, parse_environment, parse_proxy
+from imgverify.registry.proxy import (
+    Environment,
+    Proxies,
+    Proxy,
+    parse_environment,
+    parse_proxies,
+    parse_proxy,
+)
 from tests.unit.registry.scene import everything_said
 
 SECRET = "open-sesame"
@@ -193,3 +200,33 @@ def test_what_is_said_of_a_host_outweighs_what_is_said_of_all() -> None:
         assert proxies.choose(httpx.URL("https://mirror.test:5000/")) is one
         assert proxies.choose(httpx.URL("https://other.test/")) is one
     assert Proxies().choose(httpx.URL("https://reg.test/")) is None
+
+
+def test_what_was_said_is_read_in_order() -> None:
+    texts = ["http://one.test", "reg.test=http://u:p=w@two.test", "mirror.test:5000=direct"]
+    proxies = parse_proxies([*texts, "[::1]:5000=https://two.test"], "--proxy", Environment())
+    for url, shown in (
+        ("https://other.test/", "http://one.test"),
+        ("https://reg.test/", "http://two.test"),
+        ("https://mirror.test:5000/", "None"),
+        ("https://[::1]:5000/", "https://two.test"),
+    ):
+        assert str(proxies.choose(httpx.URL(url))) == shown
+    assert str(parse_proxies([*texts, "http://u:p=w@x"], "", Environment()).default) == "http://x"
+    assert parse_proxies([], "--proxy", Environment()) == Proxies()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"alice:{SECRET}=more@proxy.test:3128",
+        f"alice:5000={SECRET}@proxy.test:3128",
+        f"alice:5000={SECRET}://@proxy.test:3128",
+        f"alice:{SECRET}=more@http://proxy.test:3128",
+        f"reg.test=alice:{SECRET}@proxy.test",
+    ],
+)
+def test_what_cannot_be_told_from_a_password_is_refused_and_not_quoted(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_proxies([text], "--proxy", Environment())
+    assert SECRET not in everything_said(caught.value)
