@@ -1,6 +1,7 @@
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from imgverify.registry.handshake import shake_hands
 from imgverify.registry.tls import Security, client_context
 from imgverify.registry.transport import Transport
 from tests.support.registry import FakeRegistry
-from tests.unit.registry.scene import body, raw_server, transport
+from tests.unit.registry.scene import OK, body, ipv6_works, raw_server, receive_head, transport
 
 HOST = Registry.parse("reg.test")
 PLAIN = Security(HOST)
@@ -82,6 +83,44 @@ def test_no_http_fallback_a_certificate_nobody_vouches_for_is_final(
 def test_insecure_tls_takes_any_certificate(certificate: tuple[Path, Path]) -> None:
     with FakeRegistry(certificate=certificate) as fake, transport(insecure_tls=True) as made:
         assert body(made.handle_request(https(fake.host)))
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "name"),
+    [
+        ("localhost", "127.0.0.1", "localhost"),
+        ("127.0.0.1", "127.0.0.1", None),
+        pytest.param(
+            *("[::1]", "::1", None),
+            marks=pytest.mark.skipif(not ipv6_works(), reason="no IPv6 on this machine"),
+        ),
+    ],
+)
+@pytest.mark.usefixtures("trusted")
+def test_a_name_is_sent_for_a_name_and_none_for_an_address(
+    certificate: tuple[Path, Path], host: str, address: str, name: str | None
+) -> None:
+    named: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    context.sni_callback = lambda _socket, said, _context: named.append(said)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    seen: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with context.wrap_socket(connection, server_side=True) as secured:
+            seen.append(receive_head(secured))
+            secured.sendall(OK + b"Content-Length: 5\r\n\r\nhello")
+
+    with socket.create_server((address, 0), family=family) as listener, transport() as made:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        place = f"{host}:{listener.getsockname()[1]}"
+        assert body(made.handle_request(https(place))) == b"hello"
+        thread.join(5)
+    assert named == [name]
+    assert f"Host: {place}\r\n".encode() in seen[0]
 
 
 def test_tls_with_a_server_that_speaks_none_is_a_connect_error(fake: FakeRegistry) -> None:

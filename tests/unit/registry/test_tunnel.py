@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -13,6 +14,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imgverify.errors import InputError, Interrupted, Unreachable
 from imgverify.oci import limits
@@ -25,6 +28,7 @@ from imgverify.registry.guard import DialGuard
 from imgverify.registry.proxy import Proxies, parse_proxy
 from imgverify.registry.session import Call, NetworkSettings
 from imgverify.registry.tls import ClientCertificate, HostTls
+from imgverify.registry.tunnel import open_tunnel
 from tests.support.certificate import Authority
 from tests.support.faults import Redirect, Truncate
 from tests.support.proxy import ForwardProxy
@@ -425,6 +429,27 @@ def test_an_answer_that_makes_no_tunnel_is_told_of_and_not_quoted(
         ask(made)
     assert f"the proxy http://{host}" in caught.value.message
     assert "secret" not in everything_said(caught.value)
+
+
+_LINE = st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.0 200", b"HTTP/1.1 407 Who", b"200 OK", b""])
+
+
+@given(
+    st.lists(st.one_of(_LINE, st.binary(max_size=40)), max_size=4).map(b"\r\n".join),
+    st.one_of(st.just(b"\r\n\r\n"), st.binary(max_size=8)),
+)
+def test_any_answer_of_a_proxys_makes_a_tunnel_or_an_error(head: bytes, end: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall(head + end)
+        proxy = parse_proxy("http://proxy.test:3128", "--proxy")
+        try:
+            open_tunnel(ours, f"{NAME}:443", proxy, Deadline.after(5))
+        except (OSError, Unreachable):
+            return
+    assert re.fullmatch(rb"HTTP/1\.[01] 2\d\d( [^\r\n]*)?", head.split(b"\r\n")[0])
+    assert (head + end).index(b"\r\n\r\n") == len(head + end) - 4
 
 
 def _silent(connection: socket.socket) -> None:
