@@ -59,6 +59,7 @@ class Rule(enum.StrEnum):
     TAG_DIGEST_MISMATCH = "tag-digest-mismatch"
     NOT_INDEPENDENT = "not-independent"
     INSECURE = "insecure"
+    PROXIED = "proxied"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from imgverify.cli.connection import settings_from
 from imgverify.cli.output import is_terminal, served_lines, silence, tell, tell_error
 from imgverify.errors import ImgverifyError
 from imgverify.exitcode import ExitCode, of_error
@@ -59,9 +60,8 @@ class App:
         from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
         from imgverify.registry.credentials import read_config  # noqa: PLC0415 - as above
         from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
-        from imgverify.registry.session import NetworkSettings  # noqa: PLC0415 - as above
 
-        settings = NetworkSettings(*manner.insecure)
+        settings = settings_from(manner, os.environ)
         credentials = read_config(self.config, os.environ)
         deadline = Deadline.after(manner.timeout)
         with Network(settings, credentials, deadline) as network, _stoppable(deadline):

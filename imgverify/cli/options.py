@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from imgverify.cli.connection import Connection
 from imgverify.errors import InputError, InvalidReference
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, parse_mirror
@@ -41,6 +43,7 @@ class Manner:
     timeout: float
     insecure_http: tuple[str, ...]
     insecure_tls: tuple[str, ...]
+    connection: Connection
 
     @property
     def insecure(self) -> tuple[frozenset[Registry], frozenset[Registry]]:
@@ -109,6 +112,37 @@ _TLS: Final = click.option(
     metavar="HOST[:PORT]",
     help="Do not check this host's certificate. Repeatable; noted in the verdict.",
 )
+_CA: Final = click.option(
+    "--tls-ca",
+    multiple=True,
+    metavar="HOST[:PORT]=FILE",
+    help="Trust these authorities for this host, beside the system's. Repeatable.",
+)
+_CLIENT: Final = click.option(
+    "--tls-client-cert",
+    multiple=True,
+    metavar="HOST[:PORT]=CERT[:KEY]",
+    help="Show this certificate to this host. Repeatable.",
+)
+_CERTS: Final = click.option(
+    "--certs-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Read both from DIR/HOST[:PORT]/, as Docker does from /etc/docker/certs.d.",
+)
+_PROXY: Final = click.option(
+    "--proxy",
+    multiple=True,
+    metavar="[HOST[:PORT]=]URL",
+    help="Reach this host, or all, through an HTTP proxy; HOST=direct takes one out. Repeatable; "
+    "noted in the verdict.",
+)
+_AROUND: Final = click.option(
+    "--proxy-from-env",
+    is_flag=True,
+    help="Use HTTPS_PROXY, HTTP_PROXY and NO_PROXY, which are not read otherwise; noted in the "
+    "verdict.",
+)
 
 
 def asks(command: F) -> F:
@@ -135,7 +169,7 @@ def _duration(_context: click.Context, _option: click.Parameter, value: float) -
 
 
 def in_manner(timeout: int) -> Callable[[F], F]:
-    """Give a command the options on report, time limit and TLS, as `manner`."""
+    """Give a command the options on report, time limit and connections, as `manner`."""
     bound = click.option(
         "--timeout",
         type=float,
@@ -147,10 +181,14 @@ def in_manner(timeout: int) -> Callable[[F], F]:
     )
 
     def decorate(command: F) -> F:
-        collected = _collect(Manner, "manner", command)
+        collected = _connects(_collect(Manner, "manner", command))
         return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(collected)))))
 
     return decorate
+
+
+def _connects(command: F) -> F:
+    return _CA(_CLIENT(_CERTS(_PROXY(_AROUND(_collect(Connection, "connection", command))))))
 
 
 def _collect(kind: type[Any], name: str, command: F) -> F:

@@ -252,6 +252,9 @@ def _printable(text: str) -> None:
 
 
 def _refuse_url(text: str) -> NoReturn:
+    if text.lower().startswith(("unix:", "npipe:")):
+        msg = "a socket of this machine is not a registry"
+        raise InvalidReference(msg, hint="registries are asked over TCP; " + _HINT)
     authority, slash, path = text.partition("://")[2].partition("/")
     host = authority.rpartition("@")[2]  # what stands before an @ may be a password
     msg = "a URL is not a reference"

@@ -115,7 +115,7 @@ class RemoteRepository:
     @property
     def is_late(self) -> bool:
         """Whether the time for all that is done is used up: nobody can answer any more."""
-        return self._deadline.remaining <= 0
+        return self.deadline.remaining <= 0
 
     def resolve(self, reference: Reference) -> Named:
         """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.

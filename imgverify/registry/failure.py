@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from imgverify.errors import Unreachable
+from imgverify.oci import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgverify.oci.reference import Registry
+    from imgverify.registry.proxy import Proxy
+
+#: What a fault's text says where a host refused this client, and not the other way round.
+CLIENT_CERTIFICATE: Final = "it wants a client certificate"
 
 
 @contextmanager
@@ -27,12 +35,56 @@ def about(host: Registry) -> Iterator[None]:
         raise Unreachable(msg, hint=error.hint) from error
 
 
+@contextmanager
+def about_proxy(proxy: Proxy) -> Iterator[None]:
+    """Say of a network fault or the deadline's end that it is the proxy's, not the host's."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        text = describe(error)
+        hint = _hint(proxy.at, text)
+        if "WRONG_VERSION_NUMBER" in text:
+            hint = f"it does not speak TLS: write it as http://{proxy.at}"
+        msg = f"the proxy {proxy}: {text}"
+        raise Unreachable(msg, hint=hint) from error
+    except Unreachable as error:
+        msg = f"the proxy {proxy}: {error.message}"
+        raise Unreachable(msg, hint=error.hint) from error
+
+
 def _network_error(host: Registry, error: httpx.TransportError) -> Unreachable:
     msg = f"{host}: {error}"
-    if "WRONG_VERSION_NUMBER" in str(error):
-        hint = f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
-    elif "TLS" in str(error):
-        hint = "a TLS failure is final: check the host name and its certificate authority"
-    else:
-        hint = "check the name, the network and that the registry runs"
-    return Unreachable(msg, hint=hint, transient=isinstance(error, httpx.ReadError))
+    transient = isinstance(error, httpx.ReadError)
+    return Unreachable(msg, hint=_hint(host, str(error)), transient=transient)
+
+
+def _hint(host: Registry, text: str) -> str:
+    if "WRONG_VERSION_NUMBER" in text:
+        return f"it does not speak TLS; if it is meant to be plain HTTP: --insecure-http {host}"
+    if CLIENT_CERTIFICATE in text:
+        return f"name the one that it knows: --tls-client-cert {host}=CERT:KEY"
+    if "local issuer" in text or "self-signed" in text:
+        return f"a TLS failure is final; a private authority is named with --tls-ca {host}=FILE"
+    if "TLS" in text:
+        return "a TLS failure is final: check the host name and its certificate authority"
+    return "check the name, the network and that the registry runs"
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong on the network in a reader's words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the TLS certificate is not valid: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        # Only errors that OpenSSL itself raised have a reason.
+        reason = str(getattr(error, "reason", None) or error)
+        # The other side's alerts: the certificate that they are about is this client's.
+        about_client = "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+        return f"TLS failed: {f'{CLIENT_CERTIFICATE} ({reason})' if about_client else reason}"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
+    if isinstance(error, TimeoutError):
+        return f"nothing arrived for {limits.STALL_TIMEOUT:g} s"
+    if isinstance(error, socket.gaierror):
+        return f"the name was not found: {error.strerror}"
+    words = error.strerror if isinstance(error, OSError) else None
+    return f"{words[0].lower()}{words[1:]}" if words else f"no valid HTTP: {type(error).__name__}"

@@ -24,9 +24,17 @@ from imgverify.errors import (
 from imgverify.oci import limits
 from imgverify.oci.strictjson import load_object
 from imgverify.registry.auth import Authenticator, TokenAnswer
+from imgverify.registry.connect import NO_PROXIES, PLAIN_DIALER, Connector
 from imgverify.registry.failure import about
+from imgverify.registry.tls import NOTHING_OWN, Security
 from imgverify.registry.transport import Transport
-from imgverify.registry.urls import is_among, registry_of, resolve_server_url, same_origin
+from imgverify.registry.urls import (
+    entry_for,
+    is_among,
+    registry_of,
+    resolve_server_url,
+    same_origin,
+)
 from imgverify.version import __version__
 
 if TYPE_CHECKING:
@@ -36,6 +44,9 @@ if TYPE_CHECKING:
     from imgverify.oci.reference import Registry
     from imgverify.registry.credentials import CredentialStore
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.dial import Dialer
+    from imgverify.registry.proxy import Proxies
+    from imgverify.registry.tls import HostTls
 
 Result = TypeVar("Result")
 
@@ -49,10 +60,22 @@ _TRAVELLING_HEADERS: Final = frozenset({"accept", "accept-encoding", "range", "u
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """Which hosts may be reached without TLS, or without a valid certificate; never implied."""
+    """How hosts are reached: which without TLS or without a valid certificate, never implied.
+
+    `tls` holds what single hosts have of their own; a host that another one redirects to, or
+    names as its token server, has only what is said of itself.
+    """
 
     insecure_http: frozenset[Registry] = frozenset()
     insecure_tls: frozenset[Registry] = frozenset()
+    tls: Mapping[Registry, HostTls] = field(default_factory=dict)
+    proxies: Proxies = NO_PROXIES
+    dialer: Dialer = PLAIN_DIALER
+
+    def security(self, url: httpx.URL) -> Security:
+        """Return how TLS with the host of a URL is done."""
+        own = entry_for(url, self.tls, NOTHING_OWN)
+        return Security(registry_of(url), own, is_among(url, self.insecure_tls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +119,13 @@ class Session:
 
     def __init__(self, settings: NetworkSettings, credentials: CredentialStore) -> None:
         self.settings = settings
-        self._verified = Transport()
-        self._unverified = Transport(insecure_tls=True)
+        connector = Connector(settings.security, settings.proxies, settings.dialer)
+        self._transport = Transport(connector)
         self._authenticator = Authenticator(credentials, self._ask_for_token)
 
     def close(self) -> None:
         """Close idle connections."""
-        self._verified.close()
-        self._unverified.close()
+        self._transport.close()
 
     def send(self, call: Call) -> Answer:
         """Carry a call to an answer of 2xx.
@@ -193,10 +215,8 @@ class Session:
 
     def _exchange(self, request: httpx.Request, deadline: Deadline) -> httpx.Response:
         request.extensions["deadline"] = deadline
-        insecure = is_among(request.url, self.settings.insecure_tls)
-        transport = self._unverified if insecure else self._verified
         with about(registry_of(request.url)):
-            return transport.handle_request(request)
+            return self._transport.handle_request(request)
 
     def _ask_for_token(self, request: httpx.Request) -> TokenAnswer:
         realm = registry_of(request.url)

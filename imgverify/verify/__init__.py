@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgverify.errors import ContentError, Side, SourceError
 from imgverify.policy.decide import Facts, decide, decide_pull
+from imgverify.registry.urls import api_url
 from imgverify.verdict import (
     Explanation,
     Finding,
@@ -27,9 +28,10 @@ from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.reference import Reference, Registry
     from imgverify.policy.model import Policy
     from imgverify.registry.client import Network
     from imgverify.verdict import Verdict
@@ -55,13 +57,13 @@ def verify_for_pull(question: Question, network: Network, policy: Policy, now: d
 
 
 def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
-    insecure = _insecure_findings(question, network)
+    notes = (*_insecure_findings(question, network), *_proxy_findings(question, network))
     try:
         moment = observe(question, network)
     except (SourceError, ContentError) as error:
         undecided = tuple(map(_undecided, question.mirrors))
         upstream = UpstreamResult(question.upstream)
-        return Facts(question.requested, upstream, undecided, (finding_of(error), *insecure))
+        return Facts(question.requested, upstream, undecided, (finding_of(error), *notes))
     tasks = []
     for reference, served in zip(question.mirrors, moment.mirrors, strict=True):
         case = Case(
@@ -74,7 +76,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
         )
         tasks.append(partial(grade_mirror, case, reference, served))
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
-    findings = (*moment.findings, *_tag_findings(question, moment), *insecure)
+    findings = (*moment.findings, *_tag_findings(question, moment), *notes)
     return Facts(question.requested, upstream, all_or_raise(tasks), findings)
 
 
@@ -95,11 +97,8 @@ def _tag_findings(question: Question, moment: Moment) -> tuple[Finding, ...]:
 
 def _insecure_findings(question: Question, network: Network) -> tuple[Finding, ...]:
     settings = network.settings
-    sides = [(question.upstream, Side.UPSTREAM)]
-    sides += [(each, Side.MIRROR) for each in question.mirrors]
     findings: dict[str, Finding] = {}
-    for reference, side in sides:
-        registry = reference.registry
+    for registry, side in _sides(question):
         if registry in settings.insecure_http:
             message = f"{registry} was reached over plain HTTP"
             findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
@@ -107,3 +106,21 @@ def _insecure_findings(question: Question, network: Network) -> tuple[Finding, .
             message = f"the certificate of {registry} was not checked"
             findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
     return tuple(findings.values())
+
+
+def _proxy_findings(question: Question, network: Network) -> tuple[Finding, ...]:
+    settings = network.settings
+    findings: dict[str, Finding] = {}
+    for registry, side in _sides(question):
+        url = api_url(registry, "/", insecure_http=settings.insecure_http)
+        proxy = settings.proxies.choose(url)
+        if proxy is not None:
+            message = f"{registry} was asked through the proxy {proxy} ({proxy.named_by})"
+            findings[message] = Finding(Rule.PROXIED, Level.NOTE, message, side)
+    return tuple(findings.values())
+
+
+def _sides(question: Question) -> Iterator[tuple[Registry, Side]]:
+    yield question.upstream.registry, Side.UPSTREAM
+    for mirror in question.mirrors:
+        yield mirror.registry, Side.MIRROR

@@ -217,6 +217,16 @@ def test_a_url_is_told_to_be_none_and_what_to_write(text: str, rest: str) -> Non
         assert "secret" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "text", ["unix:///run/registry.sock", "UNIX://x/y", "npipe:////./pipe/registry"]
+)
+def test_a_socket_of_this_machine_is_no_registry(text: str) -> None:
+    for parse in (Reference.parse, Registry.parse, lambda url: parse_mirror(url, UPSTREAM)):
+        with pytest.raises(InvalidReference, match="a socket of this machine") as caught:
+            parse(text)
+        assert "over TCP" in caught.value.hint
+
+
 def test_an_empty_text_is_told_to_be_empty() -> None:
     for parse in (Reference.parse, Registry.parse, lambda text: parse_mirror(text, UPSTREAM)):
         with pytest.raises(InvalidReference, match="empty"):

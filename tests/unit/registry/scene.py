@@ -13,10 +13,13 @@ from imgverify.errors import Side
 from imgverify.oci.digest import Digest
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry.client import Network, RemoteRepository
+from imgverify.registry.connect import Connector
 from imgverify.registry.credentials import CredentialStore
 from imgverify.registry.deadline import Deadline
 from imgverify.registry.session import Call, NetworkSettings, Session
+from imgverify.registry.tls import Security
 from imgverify.registry.transport import Transport
+from imgverify.registry.urls import registry_of
 from tests.support.image import put, release
 from tests.support.registry import FakeRegistry
 
@@ -146,7 +149,8 @@ def request(host: str, *, seconds: float = 5.0, method: str = "GET") -> httpx.Re
 
 @contextlib.contextmanager
 def transport(*, insecure_tls: bool = False) -> Iterator[Transport]:
-    made = Transport(insecure_tls=insecure_tls)
+    connector = Connector(lambda url: Security(registry_of(url), insecure=insecure_tls))
+    made = Transport(connector)
     try:
         yield made
     finally:

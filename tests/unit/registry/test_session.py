@@ -36,8 +36,9 @@ from tests.support.faults import (
     rate_limited,
 )
 from tests.support.registry import FakeRegistry
+from tests.support.relay import Relay
 from tests.support.tokens import BasicGuard
-from tests.unit.registry.scene import call, everything_said, plain, session, stock
+from tests.unit.registry.scene import call, everything_said, ipv6_works, plain, session, stock
 
 USER = Credentials("alice", "pa55w0rd")
 
@@ -68,6 +69,14 @@ def test_a_redirect_is_followed_and_all_hosts_are_told(fake: FakeRegistry, code:
         fake.play(Redirect(f"{target.url}/v2/", code))
         assert ask(fake, target.host) == (fake.host, target.host)
         assert target.seen()[0].header("Host") == target.host
+
+
+@pytest.mark.skipif(not ipv6_works(), reason="no IPv6 on this machine")
+def test_a_redirect_to_an_ipv6_address_is_followed(fake: FakeRegistry) -> None:
+    with FakeRegistry() as target, Relay(("127.0.0.1", target.port), "::1") as relay:
+        fake.play(Redirect(f"http://{relay.host}/v2/"))
+        assert ask(fake, relay.host) == (fake.host, relay.host)
+        assert target.seen()[0].header("Host") == relay.host
 
 
 def test_redirect_auth_strip_another_port_gets_no_credentials(fake: FakeRegistry) -> None:
