@@ -181,8 +181,7 @@ def read_mirror(text: str, upstream: Reference) -> Reference:
         return _below(Namespace.parse(text.removesuffix("/")), upstream)
     mirror = parse_mirror(text, upstream)
     last = _last(mirror)
-    tagged = "@" in text or ":" in text.rpartition("/")[2]
-    if "/" not in text or tagged or last == _last(upstream):
+    if "/" not in text or _is_tagged(text) or last == _last(upstream):
         return mirror
     below = Namespace(mirror.registry, mirror.repository.path)
     if is_host(last) and Registry.parse(last) == upstream.registry:
@@ -190,6 +189,12 @@ def read_mirror(text: str, upstream: Reference) -> Reference:
     msg = f"{text!r} may be a repository, or what the names of a mirror's repositories start with"
     example = f"{text}:{upstream.tag}" if upstream.tag else f"{text}@{upstream.digest}"
     raise InputError(msg, hint=f"write {example} or {text}/ (for {_below(below, upstream)})")
+
+
+def is_reference(text: str) -> bool:
+    """Tell whether a `--mirror` is one image's name, and not a host or what names start with."""
+    last = text.rpartition("/")[2]
+    return "/" in text and last != "" and (_is_tagged(text) or not is_host(last))
 
 
 def read_upstream(text: str, mirror: Reference) -> Reference:
@@ -229,6 +234,10 @@ def _each(found: Iterable[Reference | None]) -> tuple[Reference, ...]:
 
 def _last(reference: Reference) -> str:
     return reference.repository.path.rpartition("/")[2]
+
+
+def _is_tagged(text: str) -> bool:
+    return "@" in text or ":" in text.rpartition("/")[2]
 
 
 def _without_library(path: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from imgverify.errors import InputError
-from imgverify.registry.hostconfig.model import NO_FILES, KeyPair, TlsFiles
+from imgverify.registry.hostconfig.model import NO_FILES, TlsFiles
+from imgverify.registry.tls import ClientCertificate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class CertificateFolder:
             if key not in self.names and not key_may_be_inside:
                 self._refuse(name, key)
             has = self.path / (key if key in self.names else name)
-            pairs.append(KeyPair(self.path / name, has))
+            pairs.append(ClientCertificate(self.path / name, has))
         for name in (each for each in self.names if each.endswith(".key")):
             certificate = f"{name.removesuffix('.key')}.cert"
             if certificate not in self.names and not key_may_be_inside:

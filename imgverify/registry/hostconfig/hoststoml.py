@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import InvalidReference
 from imgverify.registry.hostconfig.address import Address
-from imgverify.registry.hostconfig.model import NO_FILES, KeyPair, Origin, TlsFiles
+from imgverify.registry.hostconfig.model import NO_FILES, Origin, TlsFiles
 from imgverify.registry.hostconfig.toml import Table, headers, parse_toml
+from imgverify.registry.tls import ClientCertificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ def _authorities(table: Table, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / each for each in names or () if each)
 
 
-def _clients(table: Table, folder: Path) -> tuple[KeyPair, ...]:
+def _clients(table: Table, folder: Path) -> tuple[ClientCertificate, ...]:
     """Read one file, several files, or several pairs of a certificate and a key."""
     value = table.values.get("client")
     entries = value if isinstance(value, list) else [table.text("client")]
@@ -108,5 +109,5 @@ def _clients(table: Table, folder: Path) -> tuple[KeyPair, ...]:
             table.refuse("'client' has a pair that is none")
         certificate, key = Table(table.place, {"client": pair}).texts("client") or ("", "")
         if certificate:
-            pairs.append(KeyPair(folder / certificate, folder / (key or certificate)))
+            pairs.append(ClientCertificate(folder / certificate, folder / (key or certificate)))
     return tuple(pairs)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imgverify.oci.reference import Reference
+    from imgverify.registry.tls import ClientCertificate
 
 
 class Runtime(enum.StrEnum):
@@ -46,19 +47,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPair:
-    """The PEM files of a client certificate and of its key, which may be one file."""
-
-    certificate: Path
-    key: Path
-
-
-@dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Authorities that are trusted beside the system's, and what the client can show."""
+    """Authorities that are trusted beside the system's, and what the client can show.
+
+    A runtime shows that of several client certificates which the server accepts.
+    """
 
     authorities: tuple[Path, ...] = ()
-    clients: tuple[KeyPair, ...] = ()
+    clients: tuple[ClientCertificate, ...] = ()
 
 
 NO_FILES: Final = TlsFiles()

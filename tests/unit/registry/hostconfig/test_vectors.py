@@ -22,7 +22,6 @@ from imgverify.registry.hostconfig.containers import (
 from imgverify.registry.hostconfig.hoststoml import Host, parse_hosts
 from imgverify.registry.hostconfig.model import (
     Endpoint,
-    KeyPair,
     Origin,
     Protection,
     TlsFiles,
@@ -34,6 +33,7 @@ from imgverify.registry.hostconfig.registriesconf import (
     is_whole,
     parse_registries,
 )
+from imgverify.registry.tls import ClientCertificate
 from tests.unit.oci.samples import as_list, as_object
 from tests.unit.oci.test_vectors import VECTORS, Row, listed
 
@@ -269,7 +269,7 @@ def files_expected(expected: Row) -> TlsFiles:
     pairs = [list(map(str, as_list(each))) for each in as_list(expected.get("client", []))]
     return TlsFiles(
         tuple(Path(str(each)) for each in as_list(expected.get("ca", []))),
-        tuple(KeyPair(Path(each[0]), Path(each[1] or each[0])) for each in pairs),
+        tuple(ClientCertificate(Path(each[0]), Path(each[1] or each[0])) for each in pairs),
     )
 
 
