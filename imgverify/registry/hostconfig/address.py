@@ -46,15 +46,14 @@ class Address:
 
     @property
     def registry(self) -> Registry:
-        """The host as a registry's name, in which the port of https may be left out.
+        """The host as a registry's name.
 
         The port of http is written out: without one a registry is reached by https.
         """
         registry = Registry.parse(self.host)
-        if registry.is_docker_hub:
+        if registry.is_docker_hub or not self.is_plain:
             return registry
-        usual = not self.is_plain and self.port == _DEFAULT_PORTS["https"]
-        return Registry(registry.host, None if usual else self.port)
+        return Registry(registry.host, self.port)
 
     def at(self, path: str) -> Self:
         """Return the same host with another path."""

@@ -84,7 +84,7 @@ def _host(text: str, table: Table, origin: Origin) -> Host:
 
 def _address(text: str, table: Table) -> Address:
     try:
-        address = Address.parse(text if text.startswith("http") else f"https://{text}")
+        address = Address.parse(text if "://" in text else f"https://{text}")
     except InvalidReference as error:
         table.refuse(error.message)
     if address.path.endswith(_V2) or table.flag("override_path"):
