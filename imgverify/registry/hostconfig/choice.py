@@ -60,13 +60,17 @@ class HostMirrors:
     def access(self, images: Iterable[Reference]) -> HostAccess:
         """Return how the hosts of all these images' mirrors are reached.
 
-        Where two settings disagree about a host, what protects better holds.
+        Where two settings disagree about a host, what protects better holds.  A host that is an
+        image's upstream gets nothing of a mirror's.
         """
+        asked = tuple(images)
+        upstreams = {each.registry for each in asked}
         hosts: dict[Registry, HostRule] = {}
-        for each in (endpoint for image in images for endpoint in self._mirrors(image)):
+        for each in (endpoint for image in asked for endpoint in self._mirrors(image)):
             host = each.image.registry
-            rule = HostRule(each.protection, _host_tls(each.tls, host), each.origin)
-            hosts[host] = hosts.get(host, rule).stricter(rule)
+            if host not in upstreams:
+                rule = HostRule(each.protection, _host_tls(each.tls, host), each.origin)
+                hosts[host] = hosts.get(host, rule).stricter(rule)
         return HostAccess(hosts)
 
     def _mirrors(self, image: Reference) -> Iterable[Endpoint]:

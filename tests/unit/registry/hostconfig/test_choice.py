@@ -101,6 +101,19 @@ def test_how_hosts_are_reached_is_of_mirrors_alone() -> None:
     assert origin == "/etc/docker/daemon.json:1"
 
 
+def test_an_upstream_gets_nothing_of_a_mirror_s() -> None:
+    found = containers(
+        '[[registry]]\nprefix = "m.example/a"\nlocation = "m.example/a"\n'
+        '[[registry.mirror]]\nlocation = "m.example/b"\ninsecure = true\n'
+        '[[registry.mirror]]\nlocation = "n.example"\ninsecure = true\n'
+    )
+    host = HostMirrors("containers", (found,))
+    image = Reference.parse("m.example/a/x:1")
+    assert len(host.mirrors(image)) == 2
+    assert set(host.access([image]).hosts) == {Registry("n.example")}
+    assert set(host.access([image, Reference.parse("n.example/y:1")]).hosts) == set()
+
+
 def test_of_two_settings_for_a_host_what_protects_better_holds() -> None:
     plain = docker("http://a.example:5000")
     checked = docker("https://a.example:5000")
