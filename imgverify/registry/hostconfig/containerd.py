@@ -65,10 +65,12 @@ class ContainerdConfiguration:
         host = str(image.registry)
         folder = self.folder(host)
         found = HostsFile((), Host(None, None)) if folder is None else folder.read()
-        server = _server(found.server, host)
-        hosts = [each for each in (*found.hosts, server) if each.pulls]
-        endpoints = tuple(_endpoint(image, each) for each in hosts)
-        notes = () if any(each.resolves for each in hosts) else (_NOBODY_RESOLVES,)
+        endpoints = tuple(
+            _endpoint(image, each, each.address)
+            for each in (*found.hosts, _server(found.server, host))
+            if each.pulls and each.address is not None
+        )
+        notes = () if any(each.resolves for each in endpoints) else (_NOBODY_RESOLVES,)
         return PullSources(Runtime.CONTAINERD, endpoints, notes)
 
     def folder(self, host: str) -> HostFolder | None:
@@ -99,10 +101,7 @@ def _server(server: Host, host: str) -> Host:
     return http if port == 80 else replace(http, skip_verify=True)  # noqa: PLR2004 - HTTP's port
 
 
-def _endpoint(image: Reference, host: Host) -> Endpoint:
-    address = host.address
-    if address is None:
-        raise AssertionError  # pragma: no cover
+def _endpoint(image: Reference, host: Host, address: Address) -> Endpoint:
     protection = _protection(host, address)
     registry, namespace = address.registry, image.registry
     if protection is Protection.OPTIONAL:
