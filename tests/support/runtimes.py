@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -64,23 +65,29 @@ def running_dockerd(folder: Path, daemon_json: Path) -> Iterator[Dockerd]:
     """Run dockerd with a configuration file."""
     folder.mkdir(parents=True)
     with _short_folder() as short:
-        dockerd = Dockerd(short / "docker.sock", folder / "log.txt")
+        dockerd = Dockerd(short / "docker.sock", folder / "log.txt", short / "pid")
         command = [
             *(str(components.locate("docker.io")), "--debug", "--config-file", str(daemon_json)),
             *("--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"),
             *("--data-root", f"{folder}/data", "--exec-root", f"{short}/exec"),
-            *("--host", f"unix://{dockerd.address}", "--pidfile", f"{short}/pid"),
+            *("--host", f"unix://{dockerd.address}", "--pidfile", str(dockerd.pidfile)),
         ]
-        with _running(command, dockerd.log, dockerd.answers):
-            yield dockerd
+        try:
+            with _running(command, dockerd.log, dockerd.answers):
+                yield dockerd
+        finally:
+            # It mounts its own folder over itself, and leaves that where it ends in haste.
+            undone = ["umount", "--quiet", f"{folder}/data"]
+            subprocess.run(undone, capture_output=True, check=False, timeout=_TIMEOUT)
 
 
 class Dockerd:
     """A running dockerd, asked over its socket."""
 
-    def __init__(self, address: Path, log: Path) -> None:
+    def __init__(self, address: Path, log: Path, pidfile: Path) -> None:
         self.address = address
         self.log = log
+        self.pidfile = pidfile
 
     def answers(self) -> bool:
         """Tell whether it is ready."""
@@ -98,6 +105,19 @@ class Dockerd:
         said = self.log.read_text(encoding="utf-8")[before:].splitlines()
         tried = [each for each in said if "Trying to pull " in each]
         return [each.partition(" from ")[2].partition(" v2")[0] for each in tried]
+
+    def reload(self) -> str:
+        """Have it read its configuration again; returns what it logs about that."""
+        before = len(self.log.read_text(encoding="utf-8"))
+        os.kill(int(self.pidfile.read_text(encoding="ascii")), signal.SIGHUP)
+        until, said = time.monotonic() + _READY_WITHIN, ""
+        while time.monotonic() < until:
+            said = self.log.read_text(encoding="utf-8")[before:]
+            if "Reloaded configuration" in said or "level=error" in said:
+                return said
+            time.sleep(0.05)
+        message = f"it says nothing of its configuration: {said}"
+        raise RuntimeError(message)
 
     def _ask(self, method: str, target: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("localhost", timeout=_TIMEOUT)
