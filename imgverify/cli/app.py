@@ -71,7 +71,11 @@ class App:
         places = HostPlaces(home=Path.home(), registries_conf=Path(named) if named else None)
         host = HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, places))
         questions = questions_from(images, asked, host)
-        return questions, host.access(each.upstream for each in questions)
+        upstreams = [each.upstream for each in questions]
+        for each in (mirror for upstream in upstreams for mirror in host.mirrors(upstream)):
+            for note in each.notes:
+                self.detail(f"  {escape(f'{each.image.registry}: {note}')}")
+        return questions, host.access(upstreams)
 
     @contextmanager
     def network(self, manner: Manner, access: HostAccess | None = None) -> Iterator[Network]:

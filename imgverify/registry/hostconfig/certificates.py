@@ -18,16 +18,19 @@ _HINT = "an authority's certificate is named *.crt, a client's *.cert, and its k
 
 @dataclass(frozen=True, slots=True)
 class CertificateFolder:
-    """A folder, and the names of the files in it, in order."""
+    """A folder, and the names of the files in it, in order; `closed` says why they are unknown."""
 
     path: Path
     names: tuple[str, ...] = ()
+    closed: str = ""
 
     def files(self, *, key_may_be_inside: bool = False) -> TlsFiles:
-        """Read the names; raises `InputError` for half of a pair.
+        """Read the names; raises `InputError` for half of a pair, and for a closed folder.
 
         containerd alone looks for a key that is absent in the certificate's own file.
         """
+        if self.closed:
+            raise InputError(self.closed, hint="run imgverify as a user who may read it")
         authorities = tuple(self.path / each for each in self.names if each.endswith(".crt"))
         pairs = []
         for name in (each for each in self.names if each.endswith(".cert")):

@@ -102,7 +102,7 @@ def registries_files(places: HostPlaces) -> tuple[Path, tuple[Path, ...]]:
     for config in places.config:
         own = config / _REGISTRIES
         folders.append(config / f"{_REGISTRIES}.d")
-        if places.registries_conf is None and own.exists():
+        if places.registries_conf is None and _mode(own) is not None:
             # With a file of the user's own, none of the system's counts.
             return own, (folders[-1],)
     return main, tuple(folders)
@@ -121,7 +121,7 @@ def read_containerd(places: HostPlaces) -> ContainerdConfiguration:
 
 def read_file(path: Path, places: HostPlaces) -> HostConfiguration:
     """Read one file for what its name says it is, or a folder as containerd's `certs.d`."""
-    if path.is_dir():
+    if _is_folder(path):
         return _containerd([path])
     data = _read(path)
     if data is None:
@@ -145,7 +145,7 @@ def _containerd(paths: Iterable[Path]) -> ContainerdConfiguration:
         folders = {
             name: HostFolder(_folder(place / name), _read(place / name / _HOSTS_TOML))
             for name in _names(place)
-            if (place / name).is_dir()
+            if _is_folder(place / name)
         }
         files += [each.path / _HOSTS_TOML for each in folders.values() if each.hosts_toml]
         found.append(folders)
@@ -169,11 +169,15 @@ def _containers_certificates(places: HostPlaces) -> tuple[CertificateFolders, ..
 
 
 def _certificates(place: Path) -> CertificateFolders:
-    return {name: _folder(place / name) for name in _names(place) if (place / name).is_dir()}
+    return {name: _folder(place / name) for name in _names(place) if _is_folder(place / name)}
 
 
 def _folder(path: Path) -> CertificateFolder:
-    return CertificateFolder(path, _names(path))
+    """List one host's folder; that it cannot be listed concerns no other host."""
+    try:
+        return CertificateFolder(path, _names(path))
+    except InputError as error:
+        return CertificateFolder(path, closed=error.message)
 
 
 def _drop_ins(folder: Path) -> tuple[str, ...]:
@@ -197,13 +201,29 @@ def _names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def _is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(_mode(path) or 0)
+
+
+def _mode(path: Path) -> int | None:
+    """Return what is at a path; None where nothing is."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise InputError(msg) from error
+
+
 def _read(path: Path) -> bytes | None:
     """Read a file; one that is not there is None."""
+    mode = _mode(path)
+    # A pipe would be waited for without end.
+    if mode is not None and not stat.S_ISREG(mode):
+        msg = f"{path} is not a file"
+        raise InputError(msg)
     try:
-        # A pipe would be waited for without end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            msg = f"{path} is not a file"
-            raise InputError(msg)
         with path.open("rb") as file:
             data = file.read(limits.HOST_CONFIG_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):

@@ -54,9 +54,12 @@ def test_a_file_may_be_named(run: Run, pair: Pair, tmp_path: Path) -> None:
     folder = tmp_path / "certs.d" / pair.upstream.host.replace(":", "_").join(("", "_"))
     folder.mkdir(parents=True)
     text = f'[host."http://{pair.mirror.host}"]\ncapabilities = ["pull", "resolve"]\n'
+    text += 'header = {X-Team = "secret"}\n'
     (folder / "hosts.toml").write_text(text, encoding="utf-8")
-    done = run("verify", pair.name(), "--mirrors-from", tmp_path / "certs.d", *plain(pair))
+    done = run("-v", "verify", pair.name(), "--mirrors-from", tmp_path / "certs.d", *plain(pair))
     assert done.status == 0
+    assert f"{pair.mirror.host}: headers that are set for it are not sent: X-Team" in done.err
+    assert "secret" not in done.err + done.out
     (asked,) = pair.mirror.seen(path=f"/manifests/{TAG}")
     assert asked.query == (("ns", pair.upstream.host),)
 

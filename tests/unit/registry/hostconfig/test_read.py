@@ -217,13 +217,36 @@ def test_what_cannot_be_read_is_named(host: Host, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InputError, match=f"{loop} cannot be read"):
         host.read("containers")
 
-    def refuse(path: Path) -> object:
+    def refuse(path: Path, *_: object) -> object:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(InputError, match=r"certs\.d cannot be listed: Permission denied"):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refuse)
+        with pytest.raises(InputError, match=r"certs\.d cannot be listed: Permission denied"):
+            host.read("docker")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=f"{file} cannot be read: Permission denied"):
         host.read("docker")
-    assert file.exists()
+
+
+def test_a_folder_that_cannot_be_listed_concerns_its_own_host_alone(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.write("docker/daemon.json", '{"registry-mirrors": ["https://a.example"]}')
+    for name in ("a.example", "b.example"):
+        host.write(f"docker/certs.d/{name}/ca.crt")
+    real = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "b.example":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    (found,) = host.configurations("docker")
+    assert found.sources(HUB).mirrors[0].tls.authorities
+    with pytest.raises(InputError, match=r"b\.example cannot be listed"):
+        found.sources(Reference.parse("b.example/x:1"))
 
 
 def test_a_drop_in_that_goes_away_meanwhile_is_passed_over(host: Host) -> None:
