@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from imgverify.cli.options import Manner
+    from imgverify.cli.options import Asked, Manner
     from imgverify.registry.client import Network
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.hostconfig.choice import HostAccess
     from imgverify.verdict import Verdict
+    from imgverify.verify.question import Question
 
 _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
@@ -54,9 +56,33 @@ class App:
     config: Path
     now: datetime
 
+    def questions(
+        self, images: tuple[str, ...], asked: Asked
+    ) -> tuple[tuple[Question, ...], HostAccess | None]:
+        """Read what is asked, with this host's configuration where that was asked for."""
+        from imgverify.cli.options import questions_from  # noqa: PLC0415 - it needs this module
+
+        if asked.mirrors_from is None:
+            return questions_from(images, asked), None
+        from imgverify.registry.hostconfig.choice import HostMirrors  # noqa: PLC0415 - seldom
+        from imgverify.registry.hostconfig.read import HostPlaces, read_hosts  # noqa: PLC0415
+
+        named = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+        places = HostPlaces(home=Path.home(), registries_conf=Path(named) if named else None)
+        host = HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, places))
+        questions = questions_from(images, asked, host)
+        upstreams = [each.upstream for each in questions]
+        for each in (mirror for upstream in upstreams for mirror in host.mirrors(upstream)):
+            for note in each.notes:
+                self.detail(f"  {escape(f'{each.image.registry}: {note}')}")
+        return questions, host.access(upstreams)
+
     @contextmanager
-    def network(self, manner: Manner) -> Iterator[Network]:
-        """Open the way to registries, with this user's credentials and one deadline."""
+    def network(self, manner: Manner, access: HostAccess | None = None) -> Iterator[Network]:
+        """Open the way to registries, with this user's credentials and one deadline.
+
+        `access` is what this host's configuration says of mirrors.
+        """
         from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
         from imgverify.registry.credentials import read_config  # noqa: PLC0415 - as above
         from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
@@ -64,6 +90,10 @@ class App:
         settings = settings_from(manner, os.environ)
         credentials = read_config(self.config, os.environ)
         deadline = Deadline.after(manner.timeout)
+        if access is not None:
+            from imgverify.registry.hostconfig.settle import settle  # noqa: PLC0415 - seldom
+
+            settings = settle(settings, access, deadline)
         with Network(settings, credentials, deadline) as network, _stoppable(deadline):
             yield network
 

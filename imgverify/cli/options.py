@@ -12,11 +12,20 @@ import click
 from imgverify.cli.connection import Connection
 from imgverify.errors import InputError, InvalidReference
 from imgverify.oci.platform import Platform
-from imgverify.oci.reference import Reference, Registry, parse_mirror
+from imgverify.oci.reference import Reference, Registry
+from imgverify.registry.mirrors import (
+    Located,
+    is_reference,
+    locate,
+    read_mirror,
+    read_upstream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from imgverify.registry.hostconfig.choice import HostMirrors
+    from imgverify.registry.hostconfig.model import Endpoint
     from imgverify.verify.question import Question
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -32,6 +41,7 @@ class Asked:
     upstream: str | None
     platforms: tuple[str, ...]
     deep: bool = False
+    mirrors_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,15 @@ _MIRROR: Final = click.option(
     "mirrors",
     multiple=True,
     metavar="HOST|REF",
-    help="A mirror: a host that takes the upstream host's place, or a whole reference. Repeatable.",
+    help="A mirror: a host that takes the upstream host's place, such a host with a path that goes"
+    " before upstream's (m.example/docker.io, m.example/any/path/), or a whole reference."
+    " Repeatable.",
+)
+_MIRRORS_FROM: Final = click.option(
+    "--mirrors-from",
+    metavar="RUNTIME|FILE",
+    help="Use the mirrors that this host is configured with: docker, containers, containerd, auto"
+    " (whichever are there), or a configuration file of one of them.",
 )
 _UPSTREAM: Final = click.option(
     "--upstream",
@@ -147,12 +165,12 @@ _AROUND: Final = click.option(
 
 def asks(command: F) -> F:
     """Give a command the options that make up a question, as `asked`."""
-    return _MIRROR(_UPSTREAM(_PLATFORM(_collect(Asked, "asked", command))))
+    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(_collect(Asked, "asked", command)))))
 
 
 def asks_deep(command: F) -> F:
     """Give a command what `asks` gives, and --deep."""
-    return _MIRROR(_UPSTREAM(_PLATFORM(_DEEP(_collect(Asked, "asked", command)))))
+    return asks(_DEEP(command))
 
 
 def compares(command: F) -> F:
@@ -198,18 +216,24 @@ def _collect(kind: type[Any], name: str, command: F) -> F:
     @functools.wraps(command)
     def collected(*arguments: object, **options: object) -> object:
         own = {key: options.pop(key) for key in names & options.keys()}
-        empty = {"mirrors": (), "upstream": None} if kind is Asked else {}
+        empty: dict[str, Any] = {"mirrors": (), "upstream": None} if kind is Asked else {}
         return command(*arguments, **options, **{name: kind(**(empty | own))})
 
     return collected  # type: ignore[return-value] # click sees the options, not the signature
 
 
-def questions_from(images: tuple[str, ...], asked: Asked) -> tuple[Question, ...]:
-    """Read what is asked; raises `InputError` for words that do not go together."""
-    if len(images) > 1 and any("/" in each for each in (*asked.mirrors, asked.upstream or "")):
+def questions_from(
+    images: tuple[str, ...], asked: Asked, host: HostMirrors | None = None
+) -> tuple[Question, ...]:
+    """Read what is asked; raises `InputError` for words that do not go together.
+
+    `host` is what this host is configured with, where that was asked for.
+    """
+    named = (*asked.mirrors, asked.upstream or "")
+    if len(images) > 1 and any(map(is_reference, filter(None, named))):
         msg = "a whole reference after --mirror or --upstream goes with one IMAGE only"
         raise InputError(msg, hint="name hosts, or call imgverify once for each image")
-    questions = [_question(each, asked) for each in images]
+    questions = [_question(each, asked, host) for each in images]
     # Not by upstream alone: the same image on another mirror is another question.
     return tuple({(each.upstream, each.mirrors): each for each in questions}.values())
 
@@ -225,15 +249,30 @@ def comparison_from(one: str, other: str, asked: Asked) -> Question:
     return Question(one, original, (copy,), _platforms(asked), asked.deep)
 
 
-def _question(image: str, asked: Asked) -> Question:
+def _question(image: str, asked: Asked, host: HostMirrors | None) -> Question:
     from imgverify.verify.question import Question  # noqa: PLC0415 - keeps --help quick
 
-    named = Reference.parse(image)
-    original = parse_mirror(asked.upstream, named) if asked.upstream else named
-    places = [named] if asked.upstream else []
-    places += [parse_mirror(each, original) for each in asked.mirrors]
-    mirrors = tuple(dict.fromkeys(places))
-    return Question(image, original, mirrors, _platforms(asked), asked.deep)
+    located = _located(Reference.parse(image), asked)
+    upstream = located.upstream
+    endpoints: tuple[Endpoint, ...] = ()
+    if host is not None:
+        host.refuse_short_name(image, upstream)
+        endpoints = host.mirrors(upstream)
+    named = [*located.mirrors, *(read_mirror(each, upstream) for each in asked.mirrors)]
+    mirrors = tuple(dict.fromkeys((*named, *(each.image for each in endpoints))))
+    by_digest = frozenset(
+        each.image.repository for each in endpoints if not each.resolves and each.image not in named
+    )
+    return Question(image, upstream, mirrors, _platforms(asked), asked.deep, by_digest)
+
+
+def _located(named: Reference, asked: Asked) -> Located:
+    """Tell upstream's name from a mirror's; with a mirror named otherwise, it is upstream's."""
+    if asked.upstream:
+        return Located(read_upstream(asked.upstream, named), (named,))
+    if asked.mirrors or asked.mirrors_from:
+        return Located(named, ())
+    return locate((), named)
 
 
 def _platforms(asked: Asked) -> tuple[Platform, ...]:

@@ -42,9 +42,9 @@ def command(
     \b
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
     """  # noqa: D301 - click's sign for lines that are kept
-    (question,) = options.questions_from((image,), asked)
+    (question,), access = app.questions((image,), asked)
 
     from imgverify.cli.deliver import deliver  # noqa: PLC0415 - after usage errors
 
-    with app.network(manner) as network:
+    with app.network(manner, access) as network:
         return deliver(app, question, network, destination=destination, manner=manner)

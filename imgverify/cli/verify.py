@@ -27,14 +27,16 @@ def command(
 
     \b
     imgverify verify docker.io/library/nginx:1.27 --mirror mirror.example
+    imgverify verify docker.io/library/nginx:1.27 --mirrors-from docker
+    imgverify verify mirror.example/docker.io/library/nginx:1.27
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
     """  # noqa: D301 - click's sign for lines that are kept
-    questions = options.questions_from(images, asked)
+    questions, access = app.questions(images, asked)
 
     from imgverify.policy.model import DEFAULT_POLICY  # noqa: PLC0415 - after usage errors
     from imgverify.verify import verify  # noqa: PLC0415 - as above
 
-    with app.network(manner) as network:
+    with app.network(manner, access) as network:
         verdicts = [verify(each, network, DEFAULT_POLICY, app.now) for each in questions]
     app.detail_sources(verdicts)
     print_verdicts(verdicts, manner, colour=app.colour)

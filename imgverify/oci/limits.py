@@ -20,6 +20,9 @@ ERROR_BODY_SIZE: Final = 16 * KIB
 CREDENTIALS_FILE_SIZE: Final = 1 * MIB
 HELPER_OUTPUT_SIZE: Final = 64 * KIB
 LAYOUT_INDEX_SIZE: Final = 4 * MIB
+# Of this host's runtimes: a file, and the entries of a folder.
+HOST_CONFIG_SIZE: Final = 256 * KIB
+HOST_CONFIG_ENTRIES: Final = 1000
 
 # JSON.
 JSON_DEPTH: Final = 32

@@ -73,7 +73,8 @@ class Route:
     """How a host wants to be asked, where that differs from the distribution API's own way.
 
     `api_path` stands before the repository's path instead of `/v2` (containerd's
-    `override_path`); `namespace` is the registry that the host stands in for, sent as `?ns=`.
+    `override_path`), and may be empty; `namespace` is the registry that the host stands in for,
+    sent as `?ns=`.
     """
 
     api_path: str = "/v2"
@@ -82,8 +83,8 @@ class Route:
     def __post_init__(self) -> None:
         """Refuse paths that a URL would not hold as they are, and namespaces that are no host."""
         short = len(self.api_path) <= limits.REFERENCE_LENGTH
-        parts = self.api_path.split("/")[1:] if short else [""]
-        if not self.api_path.startswith("/") or not all(map(_SEGMENT.fullmatch, parts)):
+        root, *parts = self.api_path.split("/") if short else [self.api_path]
+        if root or not all(map(_SEGMENT.fullmatch, parts)):
             msg = f"{_shown(self.api_path)} is not a path at which a registry's API can lie"
             raise InvalidReference(msg, hint="write it as /path/to/v2, without a slash at its end")
         if self.namespace and str(Registry.parse(self.namespace)) != self.namespace:
@@ -174,7 +175,7 @@ def parse_mirror(text: str, upstream: Reference) -> Reference:
     """
     _printable(text)
     if "/" not in text:
-        if not _is_host(text):
+        if not is_host(text):
             msg = f"{text!r} is neither a registry's host nor a reference with one"
             raise InvalidReference(msg, hint="write host[:port] or host[:port]/name[:tag]")
         return upstream.at(_repository(f"{text}/{upstream.repository.path}"))
@@ -182,6 +183,12 @@ def parse_mirror(text: str, upstream: Reference) -> Reference:
     if tag is None and digest is None:
         return upstream.at(repository)
     return Reference(repository, tag, digest)
+
+
+def is_host(text: str) -> bool:
+    """Tell whether Docker takes the first component of a name for a host, not for a path."""
+    # To Docker an upper-case letter makes a host, too; in lower case it would be read as a path.
+    return any(mark in text for mark in ".:[") or text.lower() == "localhost"
 
 
 def _split(text: str) -> tuple[Repository, str | None, Digest | None]:
@@ -204,18 +211,13 @@ def _repository(name: str) -> Repository:
     if not slash and _HEX64.fullmatch(name):
         msg = f"{name!r} is an image ID, and no registry can be asked for one"
         raise InvalidReference(msg, hint=f"for a digest write name@sha256:{name[:12]}…")
-    if slash and _is_host(first):
+    if slash and is_host(first):
         registry, path = Registry.parse(first), rest
     else:
         registry, path = Registry(_HUB), name
     if registry.is_docker_hub and "/" not in path:
         path = f"library/{path}"
     return Repository(registry, path)
-
-
-def _is_host(text: str) -> bool:
-    # To Docker an upper-case letter makes a host, too; in lower case it would be read as a path.
-    return any(mark in text for mark in ".:[") or text.lower() == "localhost"
 
 
 def _digest(text: str) -> Digest:

@@ -62,6 +62,7 @@ _TRAVELLING_HEADERS: Final = frozenset({"accept", "accept-encoding", "range", "u
 class NetworkSettings:
     """How hosts are reached: which without TLS or without a valid certificate, never implied.
 
+    `said_by` tells of insecure hosts that were not named for this run where they were.
     `tls` holds what single hosts have of their own; a host that another one redirects to, or
     names as its token server, has only what is said of itself.
     """
@@ -71,6 +72,7 @@ class NetworkSettings:
     tls: Mapping[Registry, HostTls] = field(default_factory=dict)
     proxies: Proxies = NO_PROXIES
     dialer: Dialer = PLAIN_DIALER
+    said_by: Mapping[Registry, str] = field(default_factory=dict)
 
     def security(self, url: httpx.URL) -> Security:
         """Return how TLS with the host of a URL is done."""

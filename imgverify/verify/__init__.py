@@ -74,7 +74,9 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
             now,
             thorough,
         )
-        tasks.append(partial(grade_mirror, case, reference, served))
+        by_digest = reference.repository in question.by_digest
+        asked = reference.pinned(moment.digest) if by_digest else reference
+        tasks.append(partial(grade_mirror, case, asked, served))
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
     findings = (*moment.findings, *_tag_findings(question, moment), *notes)
     return Facts(question.requested, upstream, all_or_raise(tasks), findings)
@@ -99,11 +101,13 @@ def _insecure_findings(question: Question, network: Network) -> tuple[Finding, .
     settings = network.settings
     findings: dict[str, Finding] = {}
     for registry, side in _sides(question):
+        said_by = settings.said_by.get(registry)
+        where = f", as {said_by} has it" if said_by else ""
         if registry in settings.insecure_http:
-            message = f"{registry} was reached over plain HTTP"
+            message = f"{registry} was reached over plain HTTP{where}"
             findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
         elif registry in settings.insecure_tls:
-            message = f"the certificate of {registry} was not checked"
+            message = f"the certificate of {registry} was not checked{where}"
             findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
     return tuple(findings.values())
 

@@ -10,7 +10,7 @@ from imgverify.oci.reference import DIRECT
 
 if TYPE_CHECKING:
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.reference import Reference, Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Question:
 
     `requested` is the user's own spelling.  No `platforms` means all of upstream's.
     `deep` asks for every layer to be read from every mirror.
+    `by_digest` are those mirrors that nobody asks what a tag means: they are held against the
+    digest that upstream's tag names.
     """
 
     requested: str
@@ -26,6 +28,7 @@ class Question:
     mirrors: tuple[Reference, ...]
     platforms: tuple[Platform, ...] = ()
     deep: bool = False
+    by_digest: frozenset[Repository] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse to hold an image against nothing, or against itself."""

@@ -1,4 +1,4 @@
-"""Throws mutated input at the parsers of `imgverify.oci`; any other error than theirs is a bug.
+"""Throws mutated input at the parsers; any other error than theirs is a bug.
 
     python -m tests.fuzz.fuzz_parsers --seconds 20 [--seed N] [TARGET…]
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgverify.errors import ContentError, InvalidReference
+from imgverify.errors import ContentError, InputError
 from imgverify.oci.config import parse_config
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Content, Digest
@@ -28,6 +28,11 @@ from imgverify.oci.manifest import parse_manifest
 from imgverify.oci.mediatype import MediaType
 from imgverify.oci.reference import Reference
 from imgverify.oci.strictjson import loads
+from imgverify.registry.hostconfig.certificates import CertificateFolder
+from imgverify.registry.hostconfig.containerd import ContainerdConfiguration, HostFolder
+from imgverify.registry.hostconfig.containers import merge
+from imgverify.registry.hostconfig.docker import parse_daemon
+from imgverify.registry.hostconfig.registriesconf import parse_registries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
     Target = Callable[[bytes], object]
 
 SEEDS = Path(__file__).parent / "seeds"
-REFUSED = (ContentError, InvalidReference)
+REFUSED = (ContentError, InputError)
 CONFIG_LAYERS = 2
 
 VALUES: list[Any] = [
@@ -86,6 +91,32 @@ def read_config(data: bytes) -> object:
     return parse_config(Content.of(data), layers=CONFIG_LAYERS)
 
 
+IMAGES = tuple(
+    Reference.parse(f"{name}@sha256:{'0' * 64}")
+    for name in ("nginx", "docker.io/team/app", "quay.io/team/app", "a.example.com:5000/app")
+)
+
+
+def read_daemon_json(data: bytes) -> object:
+    """Read Docker's `daemon.json`, and look for images by it."""
+    configuration = parse_daemon(data, Path("daemon.json"))
+    return [configuration.sources(each) for each in IMAGES]
+
+
+def read_registries_conf(data: bytes) -> object:
+    """Read a `registries.conf`, and look for images by it."""
+    configuration = merge([parse_registries(data, Path("registries.conf"))])
+    short = [configuration.readings(each) for each in ("nginx", "team/app:1")]
+    return short, [configuration.sources(each) for each in IMAGES]
+
+
+def read_hosts_toml(data: bytes) -> object:
+    """Read containerd's `hosts.toml`, and look for images by it."""
+    folder = HostFolder(CertificateFolder(Path("certs.d")), data)
+    configuration = ContainerdConfiguration((), ({"_default": folder},))
+    return [configuration.sources(each) for each in IMAGES]
+
+
 TARGETS: dict[str, Target] = {
     "reference": read_reference,
     "digest": read_digest,
@@ -93,6 +124,9 @@ TARGETS: dict[str, Target] = {
     "descriptor": read_descriptor,
     "manifest": read_manifest,
     "config": read_config,
+    "daemon-json": read_daemon_json,
+    "registries-conf": read_registries_conf,
+    "hosts-toml": read_hosts_toml,
 }
 
 

@@ -10,6 +10,8 @@ SAYS_WHO_IT_IS = {
     "skopeo": ("--version", "skopeo version"),
     "nginx": ("-v", "nginx version"),
     "tinyproxy": ("-v", "tinyproxy"),
+    "containerd": ("--version", "containerd "),
+    "docker.io": ("--version", "Docker version"),
     "distribution": ("--version", "distribution"),
     "olareg": ("version", f"v{make.peer_table()['olareg']['version']}"),
 }
