@@ -1,4 +1,4 @@
-"""Throws mutated input at the parsers of `imgverify.oci`; any other error than theirs is a bug.
+"""Throws mutated input at the parsers of remote bytes; any other error than theirs is a bug.
 
     python -m tests.fuzz.fuzz_parsers --seconds 20 [--seed N] [TARGET…]
 
@@ -20,14 +20,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgverify.errors import ContentError, InvalidReference
+import httpx
+
+from imgverify.errors import ContentError, InvalidReference, Malformed, Unauthorized
 from imgverify.oci.config import parse_config
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import parse_manifest
 from imgverify.oci.mediatype import MediaType
-from imgverify.oci.reference import Reference
+from imgverify.oci.reference import Reference, Registry
 from imgverify.oci.strictjson import loads
+from imgverify.registry.authfile import AuthFile, parse_credentials
+from imgverify.registry.challenge import parse_challenges
+from imgverify.registry.credentials import Credentials
+from imgverify.registry.ratelimit import parse_rate_limit
+from imgverify.registry.tokenserver import parse_token, token_requests, wish_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +42,8 @@ if TYPE_CHECKING:
     Target = Callable[[bytes], object]
 
 SEEDS = Path(__file__).parent / "seeds"
-REFUSED = (ContentError, InvalidReference)
+REFUSED = (ContentError, InvalidReference, Unauthorized)
+REGISTRY = Registry("reg.test")
 CONFIG_LAYERS = 2
 
 VALUES: list[Any] = [
@@ -86,6 +94,43 @@ def read_config(data: bytes) -> object:
     return parse_config(Content.of(data), layers=CONFIG_LAYERS)
 
 
+def read_challenge(data: bytes) -> object:
+    """Read a WWW-Authenticate header, and what is asked of whom; no secret goes elsewhere."""
+    url = httpx.URL("https://reg.test/v2/")
+    who = Credentials("alice", "pa55", "refresh")
+    for challenge in parse_challenges(data.decode("utf-8", "replace")):
+        if challenge.scheme == "bearer":
+            wish = wish_for(REGISTRY, challenge, url, who, token_servers=frozenset())
+            assert {each.url.raw_host for each in token_requests(wish, who)} == {b"reg.test"}
+            return wish
+    raise Malformed("it names no token server")
+
+
+def read_token(data: bytes) -> object:
+    """Read a token server's answer; its token fits into a header."""
+    token = parse_token(data, REGISTRY)
+    assert token.value.isascii()
+    assert token.value.isprintable()
+    return token.value
+
+
+def read_rate_limit(data: bytes) -> object:
+    """Read three headers, parted by bars; what is said of them is plain text."""
+    names = ("ratelimit-remaining", "ratelimit-limit", "docker-ratelimit-source")
+    values = data.decode("utf-8", "replace").split("|")
+    limit = parse_rate_limit(dict(zip(names, values, strict=False)))
+    if limit is None:
+        raise Malformed("it says nothing")
+    assert f"{limit}{limit.name}".isascii()
+    assert f"{limit}{limit.name}".isprintable()
+    return limit
+
+
+def read_auth_file(data: bytes) -> object:
+    """Read a file of credentials."""
+    return parse_credentials(data, {}, AuthFile(Path("auth.json"), namespaces=True)).auths
+
+
 TARGETS: dict[str, Target] = {
     "reference": read_reference,
     "digest": read_digest,
@@ -93,6 +138,10 @@ TARGETS: dict[str, Target] = {
     "descriptor": read_descriptor,
     "manifest": read_manifest,
     "config": read_config,
+    "challenge": read_challenge,
+    "token": read_token,
+    "rate-limit": read_rate_limit,
+    "auth-file": read_auth_file,
 }
 
 
