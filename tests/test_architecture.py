@@ -20,7 +20,7 @@ COMMAND_LINES = 80
 # Not commands: the group with its options, the clock and the environment, and what commands share.
 CLI_MODULES = ("app.py", "options.py", "output.py", "terminal.py", "__init__.py")
 VAGUE_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
-MAY_START_PROGRAMS = ("registry/credentials.py",)
+MAY_START_PROGRAMS = ("registry/credhelper.py",)
 MAY_EXIT = ("__main__.py",)
 # "path:Class" → why it is not frozen and slotted.
 OPEN_DATACLASSES: dict[str, str] = {}
@@ -235,7 +235,7 @@ KEEPING = [
     (only_cli_talks_to_the_process, "cli/x.py", "import click\nprint(click)"),
     (only_cli_talks_to_the_process, "__main__.py", "import sys\nsys.exit(main())"),
     (only_cli_talks_to_the_process, "pull/engine.py", "import os\nos.rename('a', 'b')"),
-    (programs_start_in_one_place, "registry/credentials.py", "import subprocess"),
+    (programs_start_in_one_place, "registry/credhelper.py", "import subprocess"),
     (nothing_dangerous_is_used, "oci/x.py", "import re\nre.fullmatch('a', 'b')"),
     (nothing_dangerous_is_used, "oci/x.py", "get('x', follow_redirects=False)"),
     (

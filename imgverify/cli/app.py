@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from imgverify.cli.connection import settings_from
-from imgverify.cli.output import is_terminal, served_lines, silence, tell, tell_error
+from imgverify.cli.output import (
+    is_terminal,
+    network_lines,
+    served_lines,
+    silence,
+    tell,
+    tell_error,
+)
 from imgverify.errors import ImgverifyError
 from imgverify.exitcode import ExitCode, of_error
 from imgverify.report.escape import escape
@@ -53,7 +60,7 @@ class App:
     colour: bool
     quiet: bool
     verbose: bool
-    config: Path
+    config: Path | None
     now: datetime
 
     def questions(
@@ -83,19 +90,23 @@ class App:
 
         `access` is what this host's configuration says of mirrors.
         """
+        from imgverify.registry import authfile  # noqa: PLC0415 - as below
         from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
-        from imgverify.registry.credentials import read_config  # noqa: PLC0415 - as above
         from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
 
         settings = settings_from(manner, os.environ)
-        credentials = read_config(self.config, os.environ)
+        files = authfile.files_to_read(self.config, os.environ, _home(), os.getuid())
+        credentials = authfile.read_credentials(files, os.environ)
         deadline = Deadline.after(manner.timeout)
         if access is not None:
             from imgverify.registry.hostconfig.settle import settle  # noqa: PLC0415 - seldom
 
             settings = settle(settings, access, deadline)
-        with Network(settings, credentials, deadline) as network, _stoppable(deadline):
+        network = Network(settings, credentials, deadline, now=self.now, tell=self.note)
+        with network, _stoppable(deadline):
             yield network
+            for line in network_lines(network):
+                self.detail(line)
 
     def note(self, text: str) -> None:
         """Say something that is good to know, unless quiet is wanted."""
@@ -168,7 +179,8 @@ class _Commands(click.Group):
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Credentials, in the form of Docker's config.json. Default: Docker's own.",
+    help="Credentials, as Docker's config.json or Podman's auth.json has them; no other file is"
+    " read. Default: those of docker login, then those of podman login.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the verdict and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
@@ -200,7 +212,7 @@ def cli(
         colour=color == "always" or (color == "auto" and automatic),
         quiet=quiet,
         verbose=verbose,
-        config=config or _docker_config(),
+        config=config,
         now=datetime.now(UTC),
     )
     if context.invoked_subcommand is None:
@@ -209,9 +221,11 @@ def cli(
     return None
 
 
-def _docker_config() -> Path:
-    folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
-    return Path(folder) / "config.json"
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def execute(arguments: Sequence[str]) -> int:

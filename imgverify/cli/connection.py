@@ -39,7 +39,9 @@ def settings_from(manner: Manner, environment: Mapping[str, str]) -> NetworkSett
     chosen = manner.connection
     around = parse_environment(environment if chosen.proxy_from_env else {})
     proxies = parse_proxies(chosen.proxy, "--proxy", around)
-    return NetworkSettings(*manner.insecure, tls=_tls(chosen), proxies=proxies)
+    return NetworkSettings(
+        *manner.insecure, tls=_tls(chosen), proxies=proxies, token_servers=manner.shared
+    )
 
 
 def _tls(chosen: Connection) -> dict[Registry, HostTls]:

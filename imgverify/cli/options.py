@@ -54,11 +54,17 @@ class Manner:
     insecure_http: tuple[str, ...]
     insecure_tls: tuple[str, ...]
     connection: Connection
+    token_servers: tuple[str, ...]
 
     @property
     def insecure(self) -> tuple[frozenset[Registry], frozenset[Registry]]:
         """The hosts without TLS, and those without a checked certificate."""
         return _registries(self.insecure_http), _registries(self.insecure_tls)
+
+    @property
+    def shared(self) -> frozenset[tuple[Registry, Registry]]:
+        """Pairs of a registry and a host that its credentials may be sent to, too."""
+        return frozenset(map(_token_server, self.token_servers))
 
 
 _MIRROR: Final = click.option(
@@ -161,6 +167,14 @@ _AROUND: Final = click.option(
     help="Use HTTPS_PROXY, HTTP_PROXY and NO_PROXY, which are not read otherwise; noted in the "
     "verdict.",
 )
+_TOKEN_SERVER: Final = click.option(
+    "--token-server",
+    "token_servers",
+    multiple=True,
+    metavar="REGISTRY=HOST",
+    help="Let the credentials for REGISTRY be sent to HOST, too, which issues its tokens."
+    " Repeatable.",
+)
 
 
 def asks(command: F) -> F:
@@ -200,7 +214,7 @@ def in_manner(timeout: int) -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         collected = _connects(_collect(Manner, "manner", command))
-        return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(collected)))))
+        return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(_TOKEN_SERVER(collected))))))
 
     return decorate
 
@@ -289,3 +303,11 @@ def _registry(text: str) -> Registry:
     except InvalidReference as error:
         hint = "after --insecure-http and --insecure-tls write host or host:port"
         raise InputError(error.message, hint=hint) from None
+
+
+def _token_server(text: str) -> tuple[Registry, Registry]:
+    registry, equals, host = text.partition("=")
+    if not equals:
+        msg = f"{text!r} does not say whose token server it is"
+        raise InputError(msg, hint="write --token-server REGISTRY=HOST")
+    return Registry.parse(registry), Registry.parse(host)

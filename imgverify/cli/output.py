@@ -18,10 +18,11 @@ from imgverify.report.escape import escape
 from imgverify.report.explain import Occasion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from imgverify.cli.options import Manner
     from imgverify.errors import ImgverifyError
+    from imgverify.registry.client import Network
     from imgverify.verdict import Verdict
 
 
@@ -136,6 +137,14 @@ def served_lines(verdict: Verdict) -> tuple[str, ...]:
         for reference, hosts in sides
         if hosts
     )
+
+
+def network_lines(network: Network) -> Iterator[str]:
+    """Yield whom the user was for each registry, and what its rate limit still allows."""
+    for place, source in network.credential_sources.items():
+        yield f"  {place}: credentials from {escape(source)}"
+    for registry, limit in network.rate_limits.items():
+        yield f"  {registry.api}: {limit}"
 
 
 def tell_error(error: ImgverifyError) -> None:

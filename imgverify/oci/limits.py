@@ -47,13 +47,17 @@ URL_LENGTH: Final = 8 * KIB
 CHALLENGE_LENGTH: Final = 8 * KIB
 PROXY_HEAD_SIZE: Final = 16 * KIB
 REDIRECTS: Final = 5
+# What one token is to allow: challenges may name more scopes than were asked for.
+SCOPES: Final = 4
 RETRIES: Final = 3
 SOURCE_FAILURES: Final = 3
 REFERRER_PAGES: Final = 8
 REFERRERS: Final = 100
 TAG_PAGES: Final = 50
 TAGS: Final = 50_000
-RETRY_AFTER: Final = 60.0
+# What is waited for is what `verify` takes at most by default; what is said is shown only.
+RETRY_AFTER: Final = 300.0
+RETRY_AFTER_SAID: Final = 366 * 24 * 3600.0
 REQUEST_TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 15.0
 STALL_TIMEOUT: Final = 30.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
@@ -26,21 +28,25 @@ from imgverify.oci.mediatype import ACCEPT_MANIFEST, MediaType
 from imgverify.oci.stream import verified
 from imgverify.registry.failure import about
 from imgverify.registry.listing import Referrers, list_referrers, list_tags, merge_referrers
+from imgverify.registry.ratelimit import Clock
 from imgverify.registry.session import Answer, Call, NetworkSettings, Session
 from imgverify.registry.urls import api_url, registry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     from imgverify.oci.config import ImageConfig
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.manifest import Manifest
-    from imgverify.oci.reference import Reference, Repository
-    from imgverify.registry.credentials import CredentialStore
+    from imgverify.oci.reference import Reference, Registry, Repository
+    from imgverify.registry.credentials import CredentialStore, Place
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.ratelimit import RateLimit
 
 _PARTIAL: Final = 206
+_RANGE: Final = re.compile(r"bytes [0-9]{1,19}-[0-9]{1,19}/(?:[0-9]{1,19}|\*)", re.ASCII)
 #: What registries answer to a HEAD that they do not support.
 _NO_HEAD: Final = frozenset({400, 405, 501})
 
@@ -72,15 +78,33 @@ class Network:
     """The way to every repository, with one deadline for all that is done; a context manager."""
 
     def __init__(
-        self, settings: NetworkSettings, credentials: CredentialStore, deadline: Deadline
+        self,
+        settings: NetworkSettings,
+        credentials: CredentialStore,
+        deadline: Deadline,
+        *,
+        now: datetime | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
+        """With `now`, errors name the time to try again; `tell` is told of long waits."""
         self.settings = settings
         self.deadline = deadline
-        self._session = Session(settings, credentials)
+        clock = None if now is None else Clock(now, time.monotonic())
+        self._session = Session(settings, credentials, clock, tell)
 
     def at(self, repository: Repository, side: Side) -> RemoteRepository:
         """Return a repository as one side of a comparison."""
         return RemoteRepository(self._session, repository, side, self.deadline)
+
+    @property
+    def rate_limits(self) -> Mapping[Registry, RateLimit]:
+        """What each registry that said so still allows, as it said last."""
+        return self._session.rate_limits
+
+    @property
+    def credential_sources(self) -> Mapping[Place, str]:
+        """Where the credentials are from for what asked for some, as far as there were any."""
+        return self._session.credential_sources
 
     def __enter__(self) -> Self:
         """Return the network itself."""
@@ -193,11 +217,11 @@ class RemoteRepository:
         The chunks are not verified, and each is valid only until the next is asked for.
         A registry that does not know ranges starts at 0 again.
         """
-        deadline = self.deadline.within(limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE)
         headers = {"Accept": "*/*"}
         if offset:
             headers["Range"] = f"bytes={offset}-{want.size - 1}"
-        call = self._call("GET", f"/blobs/{want.digest}", headers, deadline)
+        seconds = limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE
+        call = replace(self._call("GET", f"/blobs/{want.digest}", headers), seconds=seconds)
         with self._at_side(), self._session.send(call) as got:
             start = _start(got.response, offset, want.size)
             yield _chunks(got.response), start
@@ -230,11 +254,8 @@ class RemoteRepository:
     def _fetch_page(self, target: str | httpx.URL, accept: str) -> tuple[Answer, bytes]:
         """Fetch one page of a listing, by path or by the URL of a checked Link header."""
         url = target if isinstance(target, httpx.URL) else self._url(target)
-        deadline = self.deadline.within(limits.REQUEST_TIMEOUT)
-        return self._session.fetch(
-            Call("GET", url, self.repository.registry, self._scope, deadline, {"Accept": accept}),
-            limits.TAG_PAGE_SIZE,
-        )
+        call = Call("GET", url, self.repository, self.deadline, {"Accept": accept})
+        return self._session.fetch(call, limits.TAG_PAGE_SIZE)
 
     def _fetch_manifest(
         self, name: str, digest: Digest | None, expected: MediaType | None
@@ -247,13 +268,12 @@ class RemoteRepository:
         return Served(manifest, answer.served_by, _claimed_digest(answer.response))
 
     def _manifest_call(self, method: str, name: str) -> Call:
-        deadline = self.deadline.within(limits.REQUEST_TIMEOUT)
         headers = {"Accept": ACCEPT_MANIFEST}
-        return self._call(method, f"/manifests/{quote(name, safe=':')}", headers, deadline)
+        return self._call(method, f"/manifests/{quote(name, safe=':')}", headers)
 
-    def _call(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> Call:
+    def _call(self, method: str, path: str, headers: Mapping[str, str]) -> Call:
         url = self._url(f"{self._base}{path}")
-        return Call(method, url, self.repository.registry, self._scope, deadline, headers)
+        return Call(method, url, self.repository, self.deadline, headers)
 
     def _url(self, path: str) -> httpx.URL:
         insecure = self._session.settings.insecure_http
@@ -264,10 +284,6 @@ class RemoteRepository:
     @property
     def _base(self) -> str:
         return f"{self.repository.route.api_path}/{self.repository.path}"
-
-    @property
-    def _scope(self) -> str:
-        return f"repository:{self.repository.path}:pull"
 
     @contextmanager
     def _at_side(self) -> Iterator[None]:
@@ -304,6 +320,7 @@ def _start(response: httpx.Response, offset: int, size: int) -> int:
     wanted = f"bytes {offset}-{size - 1}/"
     said = response.headers.get("Content-Range", "")
     if not said.startswith(wanted) or said[len(wanted) :] not in (str(size), "*"):
-        msg = f"asked for bytes from {offset}, answered with the range {said!r}"
+        range_ = said if _RANGE.fullmatch(said) else "that is none"
+        msg = f"asked for bytes from {offset}, answered with the range {range_}"
         raise Malformed(msg)
     return offset

@@ -20,19 +20,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgverify.errors import ContentError, InputError
+import httpx
+
+from imgverify.errors import ContentError, InputError, Malformed, Unauthorized
 from imgverify.oci.config import parse_config
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import parse_manifest
 from imgverify.oci.mediatype import MediaType
-from imgverify.oci.reference import Reference
+from imgverify.oci.reference import Reference, Registry
 from imgverify.oci.strictjson import loads
+from imgverify.registry.authfile import AuthFile, parse_credentials
+from imgverify.registry.challenge import parse_challenges
+from imgverify.registry.credentials import Credentials
 from imgverify.registry.hostconfig.certificates import CertificateFolder
 from imgverify.registry.hostconfig.containerd import ContainerdConfiguration, HostFolder
 from imgverify.registry.hostconfig.containers import merge
 from imgverify.registry.hostconfig.docker import parse_daemon
 from imgverify.registry.hostconfig.registriesconf import parse_registries
+from imgverify.registry.ratelimit import parse_rate_limit
+from imgverify.registry.tokenserver import parse_token, token_requests, wish_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +47,8 @@ if TYPE_CHECKING:
     Target = Callable[[bytes], object]
 
 SEEDS = Path(__file__).parent / "seeds"
-REFUSED = (ContentError, InputError)
+REFUSED = (ContentError, InputError, Unauthorized)
+REGISTRY = Registry("reg.test")
 CONFIG_LAYERS = 2
 
 VALUES: list[Any] = [
@@ -117,6 +125,43 @@ def read_hosts_toml(data: bytes) -> object:
     return [configuration.sources(each) for each in IMAGES]
 
 
+def read_challenge(data: bytes) -> object:
+    """Read a WWW-Authenticate header, and what is asked of whom; no secret goes elsewhere."""
+    url = httpx.URL("https://reg.test/v2/")
+    who = Credentials("alice", "pa55", "refresh")
+    for challenge in parse_challenges(data.decode("utf-8", "replace")):
+        if challenge.scheme == "bearer":
+            wish = wish_for(REGISTRY, challenge, url, who, token_servers=frozenset())
+            assert {each.url.raw_host for each in token_requests(wish, who)} == {b"reg.test"}
+            return wish
+    raise Malformed("it names no token server")
+
+
+def read_token(data: bytes) -> object:
+    """Read a token server's answer; its token fits into a header."""
+    token = parse_token(data, REGISTRY)
+    assert token.value.isascii()
+    assert token.value.isprintable()
+    return token.value
+
+
+def read_rate_limit(data: bytes) -> object:
+    """Read three headers, parted by bars; what is said of them is plain text."""
+    names = ("ratelimit-remaining", "ratelimit-limit", "docker-ratelimit-source")
+    values = data.decode("utf-8", "replace").split("|")
+    limit = parse_rate_limit(dict(zip(names, values, strict=False)))
+    if limit is None:
+        raise Malformed("it says nothing")
+    assert f"{limit}{limit.name}".isascii()
+    assert f"{limit}{limit.name}".isprintable()
+    return limit
+
+
+def read_auth_file(data: bytes) -> object:
+    """Read a file of credentials."""
+    return parse_credentials(data, {}, AuthFile(Path("auth.json"), namespaces=True)).auths
+
+
 TARGETS: dict[str, Target] = {
     "reference": read_reference,
     "digest": read_digest,
@@ -127,6 +172,10 @@ TARGETS: dict[str, Target] = {
     "daemon-json": read_daemon_json,
     "registries-conf": read_registries_conf,
     "hosts-toml": read_hosts_toml,
+    "challenge": read_challenge,
+    "token": read_token,
+    "rate-limit": read_rate_limit,
+    "auth-file": read_auth_file,
 }
 
 

@@ -11,12 +11,14 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.support import components
+from tests.support.access import ByPassword, ByToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     Sections = Mapping[str, Mapping[str, object]]
+    Access = ByPassword | ByToken
 
 KINDS = ("docker-registry", "distribution", "olareg")
 NO_SECTIONS: Sections = {}
@@ -25,17 +27,20 @@ _READY_WITHIN = 20.0
 
 
 @contextlib.contextmanager
-def running_registry(
+def running_registry(  # noqa: PLR0913 - what single tests need, all but two by name
     kind: str,
     folder: Path,
     sections: Sections = NO_SECTIONS,
     *,
     storage: Path | None = None,
+    options: tuple[str, ...] = (),
+    access: Access | None = None,
     address: str = _LOOPBACK,
 ) -> Iterator[str]:
     """Run a registry of that kind with its files below `folder`; gives `ADDRESS:PORT`.
 
-    `sections` are added to distribution's configuration; `storage` is another's content.
+    `sections` are added to distribution's configuration, `options` to olareg's command line;
+    `storage` is another's content.  Without `access` everybody may do everything.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port(address)
@@ -43,9 +48,9 @@ def running_registry(
     data = storage or folder / "data"
     data.mkdir(exist_ok=True)
     if kind == "olareg":
-        command = _olareg(data, port)
+        command = [*_olareg(data, port, access), *options]
     else:
-        document = _document(data, host, sections)
+        document = _document(data, host, {**sections, **_auth(folder, access)})
         command = _distribution(kind, folder / "config.yml", document)
     secured = "tls" in sections.get("http", {})
     ready = _listens if secured else _answers
@@ -124,10 +129,22 @@ def free_port(address: str = _LOOPBACK) -> int:
         return port
 
 
-def _olareg(data: Path, port: int) -> list[str]:
+def _olareg(data: Path, port: int, access: Access | None) -> list[str]:
     where = ("--addr", _LOOPBACK, "--port", str(port))
     content = ("--store-type", "dir", "--dir", str(data), "--api-sparse-index")
-    return [str(components.olareg()), "serve", *where, *content]
+    command = [str(components.olareg()), "serve", *where, *content]
+    if isinstance(access, ByPassword):
+        option = "--auth-token-opaque" if access.own_tokens else "--auth-basic"
+        command += [option, str(access.olareg(data.parent))]
+        command += ["--external-url", f"http://{_LOOPBACK}:{port}"]
+    return command
+
+
+def _auth(folder: Path, access: Access | None) -> Sections:
+    if isinstance(access, ByPassword):
+        htpasswd = {"realm": "registry", "path": str(access.htpasswd(folder))}
+        return {"auth": {"htpasswd": htpasswd}}
+    return {"auth": {"token": access.options()}} if access is not None else {}
 
 
 def _document(data: Path, host: str, sections: Sections) -> dict[str, object]:

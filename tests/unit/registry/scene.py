@@ -28,7 +28,6 @@ TAG = "1.4"
 IMAGE = release("app", "1.4.2")
 OTHER = release("app", "1.4.1")
 ANYBODY = CredentialStore()
-SCOPE = f"repository:{PATH}:pull"
 
 
 def stock(registry: FakeRegistry) -> FakeRegistry:
@@ -84,9 +83,9 @@ def session(settings: NetworkSettings, credentials: CredentialStore = ANYBODY) -
 def call(
     registry: FakeRegistry, path: str = "/v2/", *, seconds: float = 5.0, method: str = "GET"
 ) -> Call:
-    where = Registry.parse(registry.host)
     url = httpx.URL(f"{registry.url}{path}")
-    return Call(method, url, where, SCOPE, Deadline.after(seconds), {"Accept": "*/*"})
+    place = named(registry.host).repository
+    return Call(method, url, place, Deadline.after(seconds), {"Accept": "*/*"})
 
 
 @contextlib.contextmanager

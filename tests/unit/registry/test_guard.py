@@ -20,7 +20,7 @@ from imgverify.registry.guard import DialGuard
 from imgverify.registry.session import Call, NetworkSettings
 from tests.support.faults import Redirect
 from tests.support.registry import FakeRegistry
-from tests.unit.registry.scene import SCOPE, session
+from tests.unit.registry.scene import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +131,7 @@ def test_ssrf_dial_guard_a_name_that_leads_elsewhere_a_moment_later_is_refused(
     settings = NetworkSettings(
         insecure_http=frozenset({host}), dialer=Dialer(lookup, DialGuard(LOOPBACK))
     )
-    wanted = Call("GET", httpx.URL(f"http://{host}/v2/"), host, SCOPE, Deadline.after(5))
+    wanted = Call("GET", httpx.URL(f"http://{host}/v2/"), host, Deadline.after(5))
     with session(settings) as made:
         assert made.fetch(wanted, 1000)
     with session(settings) as made, pytest.raises(Unreachable, match="is not public") as caught:
@@ -157,7 +157,7 @@ def test_ssrf_dial_guard_redirects_and_token_servers_are_guarded_too(fake: FakeR
         dialer=Dialer(guard=DialGuard(LOOPBACK)),
     )
     with session(settings) as made, pytest.raises(Unreachable, match=r"127\.0\.0\.2, is not"):
-        made.send(Call("GET", httpx.URL(f"{fake.url}/v2/"), host, SCOPE, Deadline.after(5)))
+        made.send(Call("GET", httpx.URL(f"{fake.url}/v2/"), host, Deadline.after(5)))
 
 
 def test_without_a_guard_everything_is_dialled(fake: FakeRegistry) -> None:

@@ -245,7 +245,7 @@ def test_a_common_name_is_no_name(ours: Authority) -> None:
         wanted = call(running)
         url = httpx.URL(f"https://{host}/v2/")
         with session(settings) as made, pytest.raises(Unreachable, match="localhost"):
-            made.send(Call("GET", url, host, "", wanted.deadline))
+            made.send(Call("GET", url, host, wanted.deadline))
         assert running.requests == ()
 
 

@@ -36,7 +36,6 @@ from tests.support.registry import FakeRegistry
 from tests.support.tokens import BasicGuard, BearerGuard, TokenService
 from tests.unit.registry.scene import (
     PATH,
-    SCOPE,
     everything_said,
     raw_server,
     receive_head,
@@ -90,7 +89,7 @@ def through(url: str, own: HostTls, *also: str) -> NetworkSettings:
 
 
 def wanted(url: str = f"https://{NAME}/v2/", *, seconds: float = 5.0) -> Call:
-    return Call("GET", httpx.URL(url), HOST, SCOPE, Deadline.after(seconds), {"Accept": "*/*"})
+    return Call("GET", httpx.URL(url), HOST, Deadline.after(seconds), {"Accept": "*/*"})
 
 
 def ask(made: Session, url: str = f"https://{NAME}/v2/") -> bytes:
@@ -166,7 +165,7 @@ def test_plain_requests_are_sent_to_the_proxy_whole(
             )
             with session(settings) as made:
                 assert ask(made, f"http://{NAME}/v2/{PATH}/manifests/1.4")
-            scope = quote(SCOPE, safe="")
+            scope = quote(f"repository:{PATH}:pull", safe="")
             assert [each.target for each in proxy.seen] == [
                 f"http://{NAME}/v2/{PATH}/manifests/1.4",
                 f"http://token.test/token?service=registry.test&scope={scope}",

@@ -203,7 +203,7 @@ def test_url_parser_differential_of_an_odd_url_nothing_is_dialled(text: str) -> 
     with raw_server(answer) as host, session(plain(host)) as made, nothing_resolves(host) as asked:
         where, url = Registry.parse(host), httpx.URL(f"http://{host}/")
         with pytest.raises(ImgverifyError):
-            made.send(module.Call("GET", url, where, "", Deadline.after(5)))
+            made.send(module.Call("GET", url, where, Deadline.after(5)))
         assert {f"{name}:{port}" for name, port in asked} == {host}
 
 
