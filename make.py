@@ -342,10 +342,9 @@ def bench(arguments: Sequence[str]) -> int:
 def clean(_arguments: Sequence[str]) -> int:
     """Remove .venv and what tests and tools leave; components in the cache stay."""
     leftovers = [ROOT / name for name in LEFTOVERS]
-    leftovers += ROOT.glob(".coverage.*")
+    leftovers += [*ROOT.glob(".coverage.*"), ROOT / "__pycache__"]
     for folder in ("imgverify", "tests"):
         leftovers += (ROOT / folder).rglob("__pycache__")
-    leftovers.append(ROOT / "__pycache__")
     for path in leftovers:
         if path.is_dir():
             shutil.rmtree(path)

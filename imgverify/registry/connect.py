@@ -6,8 +6,6 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from imgverify.oci.reference import Registry
 from imgverify.registry.dial import Dialer
 from imgverify.registry.failure import about_proxy
@@ -15,11 +13,13 @@ from imgverify.registry.handshake import shake_hands, shake_hands_within
 from imgverify.registry.proxy import Proxies
 from imgverify.registry.tls import Contexts
 from imgverify.registry.tunnel import open_tunnel
-from imgverify.registry.urls import host_of, port_of
+from imgverify.registry.urls import host_of, origin_url, port_of
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+    import httpx
 
     from imgverify.registry.deadline import Deadline
     from imgverify.registry.handshake import Stream
@@ -77,7 +77,7 @@ class Connector:
 
     def _through(self, proxy: Proxy, url: httpx.URL, deadline: Deadline) -> socket.socket:
         host = proxy.at.host
-        context = self._context(httpx.URL(str(proxy))) if proxy.secure else None
+        context = self._context(origin_url(proxy.at, secure=True)) if proxy.secure else None
         # Whoever configured the proxy chose its address; the guard is for what others choose.
         dialer = replace(self._dialer, guard=None)
         with about_proxy(proxy):

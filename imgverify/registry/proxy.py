@@ -33,7 +33,7 @@ _NOT_THESE: Final = {
     **dict.fromkeys(("unix", "npipe"), _SOCKET),
     **dict.fromkeys(("socks", "socks4", "socks4a", "socks5", "socks5h"), _SOCKS),
 }
-_SEPARATOR: Final = re.compile(r"[\s,]+")
+_SEPARATOR: Final = re.compile(r"[\s,]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

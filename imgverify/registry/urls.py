@@ -33,6 +33,11 @@ def api_url(registry: Registry, path: str, *, insecure_http: Collection[Registry
     return httpx.URL(f"{scheme}://{registry.api}{path}")
 
 
+def origin_url(registry: Registry, *, secure: bool) -> httpx.URL:
+    """Build the URL of a host's root, to connect to it."""
+    return httpx.URL(f"{'https' if secure else 'http'}://{registry}/")
+
+
 def resolve_server_url(base: httpx.URL, text: str) -> httpx.URL:
     """Resolve a URL that a server sent in answer to a request for `base`.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import httpx
-
 from imgverify.errors import Unreachable
 from imgverify.registry.connect import Connector
 from imgverify.registry.hostconfig.model import Protection
 from imgverify.registry.tls import NOTHING_OWN
+from imgverify.registry.urls import origin_url
 
 if TYPE_CHECKING:
     from imgverify.oci.reference import Registry
@@ -52,7 +51,7 @@ def _with_host(
 def _speaks_tls(settings: NetworkSettings, host: Registry, deadline: Deadline) -> bool:
     connector = Connector(settings.security, settings.proxies, settings.dialer)
     try:
-        connector.open(httpx.URL(f"https://{host.api}/"), deadline).close()
+        connector.open(origin_url(host.api, secure=True), deadline).close()
     except (OSError, Unreachable):
         return False
     return True

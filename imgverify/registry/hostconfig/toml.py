@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)\Z")
-_HEADER: Final = re.compile(r"\s*\[(.*)\]\s*(?:#.*)?")
+_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)\Z", re.ASCII)
+_HEADER: Final = re.compile(r"\s*\[(.*)\]\s*(?:#.*)?", re.ASCII)
 _HINT: Final = "mend the file; nothing of it is used as long as a part cannot be read"
 
 Header: TypeAlias = tuple[str, ...]

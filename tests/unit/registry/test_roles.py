@@ -183,7 +183,6 @@ def cred_host_match(cast: Cast) -> Play:
         f"x127.0.0.1:{port}",
         f"127.0.0.1.x:{port}",
         f"127.0.0.1:{port - 1}",
-        f"https://127.0.0.1:{port}/team",
         f"user@127.0.0.1:{port}",
         "*",
     )

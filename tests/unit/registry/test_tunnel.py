@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from imgverify.errors import InputError, Interrupted, Unreachable
 from imgverify.oci import limits
-from imgverify.oci.reference import Registry
+from imgverify.oci.reference import Registry, Repository
 from imgverify.registry import session as session_module
 from imgverify.registry.credentials import Credentials, CredentialStore
 from imgverify.registry.deadline import Deadline
@@ -89,7 +89,9 @@ def through(url: str, own: HostTls, *also: str) -> NetworkSettings:
 
 
 def wanted(url: str = f"https://{NAME}/v2/", *, seconds: float = 5.0) -> Call:
-    return Call("GET", httpx.URL(url), HOST, Deadline.after(seconds), {"Accept": "*/*"})
+    return Call(
+        "GET", httpx.URL(url), Repository(HOST, PATH), Deadline.after(seconds), {"Accept": "*/*"}
+    )
 
 
 def ask(made: Session, url: str = f"https://{NAME}/v2/") -> bytes:

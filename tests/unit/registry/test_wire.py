@@ -357,4 +357,4 @@ def test_server_urls_one_door_text_becomes_a_url_in_one_place() -> None:
     assert uses(r"(httpx\.)?URL") == {"registry/urls.py"}
     assert uses(r"base\.join|urljoin|(.*\.)?urljoin") == {"registry/urls.py"}
     callers = uses(r"resolve_server_url")
-    assert callers == {"registry/auth.py", "registry/listing.py", "registry/session.py"}
+    assert callers == {"registry/tokenserver.py", "registry/listing.py", "registry/session.py"}
