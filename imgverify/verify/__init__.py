@@ -79,7 +79,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
 
 
 def _undecided(mirror: Reference) -> MirrorResult:
-    explanation = Explanation("upstream could not be asked, so there is nothing to compare with")
+    explanation = Explanation("upstream's digest is not known, so there is nothing to compare with")
     return MirrorResult(mirror, Grade.INCONCLUSIVE, explanation)
 
 
