@@ -94,16 +94,20 @@ def _tag_findings(question: Question, moment: Moment) -> tuple[Finding, ...]:
 
 
 def _insecure_findings(question: Question, network: Network) -> tuple[Finding, ...]:
+    """Say of every host that was named as insecure how it was reached.
+
+    Those that are neither upstream nor mirror may have been redirected to, or asked for tokens.
+    """
     settings = network.settings
-    sides = [(question.upstream, Side.UPSTREAM)]
-    sides += [(each, Side.MIRROR) for each in question.mirrors]
-    findings: dict[str, Finding] = {}
-    for reference, side in sides:
-        registry = reference.registry
-        if registry in settings.insecure_http:
-            message = f"{registry} was reached over plain HTTP"
-            findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
-        elif registry in settings.insecure_tls:
-            message = f"the certificate of {registry} was not checked"
-            findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
-    return tuple(findings.values())
+    sides = {question.upstream.registry: Side.UPSTREAM}
+    sides |= {each.registry: Side.MIRROR for each in question.mirrors}
+    others = sorted((settings.insecure_http | settings.insecure_tls) - sides.keys(), key=str)
+    findings = []
+    for registry in (*sides, *others):
+        was = "was" if registry in sides else "may have been"
+        how = "without a check of its certificate" if registry in settings.insecure_tls else ""
+        how = "over plain HTTP" if registry in settings.insecure_http else how
+        if how:
+            message, side = f"{registry} {was} reached {how}", sides.get(registry, Side.LOCAL)
+            findings.append(Finding(Rule.INSECURE, Level.NOTE, message, side))
+    return tuple(findings)
