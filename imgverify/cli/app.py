@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -295,5 +295,6 @@ def run() -> NoReturn:
     """Run as a program."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where the terminal's encoding lacks a character, the report still has to be seen.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # what cannot be written may be flushed here already
+            sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(execute(sys.argv[1:]))

@@ -83,7 +83,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
 
 
 def _undecided(mirror: Reference) -> MirrorResult:
-    explanation = Explanation("upstream could not be asked, so there is nothing to compare with")
+    explanation = Explanation("upstream's digest is not known, so there is nothing to compare with")
     return MirrorResult(mirror, Grade.INCONCLUSIVE, explanation)
 
 
@@ -98,18 +98,25 @@ def _tag_findings(question: Question, moment: Moment) -> tuple[Finding, ...]:
 
 
 def _insecure_findings(question: Question, network: Network) -> tuple[Finding, ...]:
+    """Say of every host that was named as insecure how it was reached.
+
+    Those that are neither upstream nor mirror may have been redirected to, or asked for tokens.
+    """
     settings = network.settings
-    findings: dict[str, Finding] = {}
-    for registry, side in _sides(question):
+    sides = dict(reversed([*_sides(question)]))
+    others = sorted((settings.insecure_http | settings.insecure_tls) - sides.keys(), key=str)
+    findings = []
+    for registry in (*reversed(sides), *others):
+        was = "was" if registry in sides else "may have been"
+        how = "without a check of its certificate" if registry in settings.insecure_tls else ""
+        how = "over plain HTTP" if registry in settings.insecure_http else how
         said_by = settings.said_by.get(registry)
         where = f", as {said_by} has it" if said_by else ""
-        if registry in settings.insecure_http:
-            message = f"{registry} was reached over plain HTTP{where}"
-            findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
-        elif registry in settings.insecure_tls:
-            message = f"the certificate of {registry} was not checked{where}"
-            findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
-    return tuple(findings.values())
+        if how:
+            message = f"{registry} {was} reached {how}{where}"
+            side = sides.get(registry, Side.LOCAL)
+            findings.append(Finding(Rule.INSECURE, Level.NOTE, message, side))
+    return tuple(findings)
 
 
 def _proxy_findings(question: Question, network: Network) -> tuple[Finding, ...]:

@@ -19,8 +19,9 @@ def finding_of(error: SourceError | ContentError) -> Finding:
 
 
 def _hint(error: SourceError | ContentError) -> str:
-    if isinstance(error, NotFound) and error.side is Side.UPSTREAM:
-        return "check the image's name and tag: upstream does not have it, or no longer"
     if isinstance(error, ContentError):
         return "see what answers there: a registry in order, or something before it?"
-    return ""
+    absent = isinstance(error, NotFound) and error.side is Side.UPSTREAM
+    return (
+        "check the image's name and tag: upstream does not have it, or no longer" if absent else ""
+    )

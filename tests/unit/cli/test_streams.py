@@ -1,5 +1,6 @@
 """Output that cannot be written, and Ctrl-C before anybody listens: never a traceback, never 0."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import NoReturn
 import pytest
 
 from imgverify import __main__ as program
+from imgverify.cli import app as application
 from imgverify.cli.app import execute
 
 FULL = Path("/dev/full")
@@ -31,6 +33,19 @@ def test_an_interruption_while_the_program_loads_is_told(
         program.main()
     assert stop.value.code == 130
     assert capsys.readouterr().err == "imgverify: interrupted\n"
+
+
+def test_what_was_left_unwritten_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.suppress(OSError), FULL.open("w", encoding="utf-8") as full:
+        full.write("something that waits to be written")
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(sys, "argv", ["imgverify", "--help"])
+        with pytest.raises(SystemExit) as stop:
+            application.run()
+        assert stop.value.code == 3
+    assert "No space left" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--help"], ["completion", "bash"], ["--version", "-q"]])

@@ -304,8 +304,11 @@ def test_whoever_falsifies_is_named_when_all_do(scene: Scene, item: Image) -> No
     assert f"upstream {scene.upstream.host}: asked for" in caught.value.message
 
 
-def test_a_source_that_there_was_no_time_to_ask_is_not_accused(scene: Scene, item: Image) -> None:
-    scene.mirror.play(Stall(CUT, when=on_blob(blob_of(item))))
+@pytest.mark.parametrize("part", ["/manifests/", "/blobs/"])
+def test_a_source_that_there_was_no_time_to_ask_is_not_accused(
+    scene: Scene, item: Image, part: str
+) -> None:
+    scene.mirror.play(Stall(100, when=When("GET", part)))
     with pytest.raises(StoreError) as caught, scene.hurried(0.5) as network:
         scene.pull(item, network=network)
     assert f"mirror: {scene.mirror.host}: no complete answer within" in caught.value.message
