@@ -82,6 +82,10 @@ class Network:
         """Return a repository as one side of a comparison."""
         return RemoteRepository(self._session, repository, side, self.deadline)
 
+    def is_same_server(self, host: str, other: str) -> bool:
+        """Tell whether two hosts that were asked are one, as far as can be known."""
+        return self._session.is_same_server(host, other)
+
     def __enter__(self) -> Self:
         """Return the network itself."""
         return self
@@ -111,6 +115,11 @@ class RemoteRepository:
         self.side = side
         self._session = session
         self.deadline = deadline
+
+    @property
+    def host(self) -> str:
+        """The host that is asked first, as `served_by` has it."""
+        return str(registry_of(self._url("/")))
 
     def resolve(self, reference: Reference) -> Named:
         """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.

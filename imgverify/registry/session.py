@@ -99,6 +99,8 @@ class Session:
         self._verified = Transport()
         self._unverified = Transport(insecure_tls=True)
         self._authenticator = Authenticator(credentials, self._ask_for_token)
+        self._peers: dict[str, set[object]] = {}
+        self._unproven: set[str] = set()
 
     def close(self) -> None:
         """Close idle connections."""
@@ -195,8 +197,22 @@ class Session:
         request.extensions["deadline"] = deadline
         insecure = is_among(request.url, self.settings.insecure_tls)
         transport = self._unverified if insecure else self._verified
-        with about(registry_of(request.url)):
-            return transport.handle_request(request)
+        host = registry_of(request.url)
+        with about(host):
+            response = transport.handle_request(request)
+        self._peers.setdefault(str(host), set()).add(response.extensions["peer"])
+        if insecure or request.url.scheme == "http":
+            self._unproven.add(str(host))
+        return response
+
+    def is_same_server(self, host: str, other: str) -> bool:
+        """Tell whether `other`, as far as no certificate says otherwise, was `host` again.
+
+        Names that certificates prove may share an address: large registries have such fronts.
+        """
+        if other not in self._unproven:
+            return host == other
+        return host == other or not self._peers[other].isdisjoint(self._peers.get(host, ()))
 
     def _ask_for_token(self, request: httpx.Request) -> TokenAnswer:
         realm = registry_of(request.url)

@@ -40,6 +40,7 @@ class _Wire(io.RawIOBase):
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         super().__init__()
         self._sock = sock
+        self.peer = sock.getpeername()[:2]
         self.deadline = deadline
         self._readers = 0
         self._ends = False
@@ -131,6 +132,7 @@ class Transport(httpx.BaseTransport):
     A request carries its deadline as `extensions={"deadline": Deadline}`.
     Bodies are iterated as views of one reused buffer: a chunk is valid until the next is asked
     for, so `Response.read` must not be used; `imgverify.registry.session.read_body` copies.
+    A response says in `extensions["peer"]` which address and port it came from.
     Raises `httpx.TransportError`, `Unreachable` (deadline) and `Interrupted`.
     """
 
@@ -160,6 +162,7 @@ class Transport(httpx.BaseTransport):
             ],
             stream=_Body(self, connection, answer),
             request=request,
+            extensions={"peer": connection.wire.peer},
         )
 
     def _exchange(
