@@ -1,6 +1,7 @@
 """Every known threat has a test whose name says so, and docs/threats.md says where it is."""
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,15 +111,20 @@ def carries(name: str, slug: str) -> bool:
     return f"_{slug.replace('-', '_')}_" in f"{name}_"
 
 
-def functions(source: str) -> Iterator[str]:
+@functools.cache
+def functions(source: str) -> tuple[str, ...]:
     """The names of the functions that pytest takes for tests, methods of test classes included."""
     tree = ast.parse(source)
     classes = [each for each in tree.body if isinstance(each, ast.ClassDef)]
     bodies = [tree.body, *(each.body for each in classes if each.name.startswith("Test"))]
-    for body in bodies:
-        names = [each.name for each in body if isinstance(each, ast.FunctionDef)]
-        # Of two functions of one name the first is never run.
-        yield from (name for name in names if name.startswith("test_") and names.count(name) == 1)
+    names = [[each.name for each in body if isinstance(each, ast.FunctionDef)] for body in bodies]
+    # Of two functions of one name the first is never run.
+    return tuple(
+        name
+        for each in names
+        for name in each
+        if name.startswith("test_") and each.count(name) == 1
+    )
 
 
 def complaints(row: Row, root: Path) -> Iterator[str]:

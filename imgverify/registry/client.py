@@ -106,6 +106,10 @@ class Network:
         """Where the credentials are from for what asked for some, as far as there were any."""
         return self._session.credential_sources
 
+    def is_same_server(self, host: str, other: str) -> bool:
+        """Tell whether two hosts that were asked are one, as far as can be known."""
+        return self._session.is_same_server(host, other)
+
     def __enter__(self) -> Self:
         """Return the network itself."""
         return self
@@ -140,6 +144,11 @@ class RemoteRepository:
     def is_late(self) -> bool:
         """Whether the time for all that is done is used up: nobody can answer any more."""
         return self.deadline.remaining <= 0
+
+    @property
+    def host(self) -> str:
+        """The host that is asked first, as `served_by` has it."""
+        return str(registry_of(self._url("/")))
 
     def resolve(self, reference: Reference) -> Named:
         """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.

@@ -55,6 +55,11 @@ class LayeredTls:
         """Bound each of the waits to come."""
         self._outer.settimeout(seconds)
 
+    def getpeername(self) -> tuple[str | int, ...]:
+        """Return the address of the proxy, which is all that is known of the other end."""
+        found: tuple[str | int, ...] = self._outer.getpeername()
+        return found
+
     def fileno(self) -> int:
         """Return the number of the socket below."""
         return self._outer.fileno()

@@ -159,6 +159,8 @@ class Session:
         servers = settings.token_servers
         self._authenticator = Authenticator(credentials, self._ask_for_token, servers)
         self._rate_limits: dict[Registry, RateLimit] = {}
+        self._peers: dict[str, set[object]] = {}
+        self._unproven: set[str] = set()
 
     def close(self) -> None:
         """Close idle connections."""
@@ -282,8 +284,26 @@ class Session:
 
     def _exchange(self, request: httpx.Request, deadline: Deadline) -> httpx.Response:
         request.extensions["deadline"] = deadline
-        with about(registry_of(request.url)):
-            return self._transport.handle_request(request)
+        host = registry_of(request.url)
+        with about(host):
+            response = self._transport.handle_request(request)
+        if self.settings.proxies.choose(request.url) is None:
+            # Through a proxy all hosts would have the proxy's address.
+            self._peers.setdefault(str(host), set()).add(response.extensions["peer"])
+        if request.url.scheme == "http" or is_among(request.url, self.settings.insecure_tls):
+            self._unproven.add(str(host))
+        return response
+
+    def is_same_server(self, host: str, other: str) -> bool:
+        """Tell whether `other`, as far as no certificate says otherwise, was `host` again.
+
+        Names that certificates prove may share an address: large registries have such fronts.
+        """
+        if other not in self._unproven:
+            return host == other
+        return host == other or not self._peers.get(other, set()).isdisjoint(
+            self._peers.get(host, ())
+        )
 
     def _ask_for_token(self, request: httpx.Request) -> TokenAnswer:
         realm = registry_of(request.url)

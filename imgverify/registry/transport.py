@@ -47,6 +47,7 @@ class _Wire(io.RawIOBase):
     def __init__(self, sock: Stream, deadline: Deadline) -> None:
         super().__init__()
         self._sock = sock
+        self.peer = sock.getpeername()[:2]
         self.deadline = deadline
         self._readers = 0
         self._ends = False
@@ -138,6 +139,7 @@ class Transport(httpx.BaseTransport):
     A request carries its deadline as `extensions={"deadline": Deadline}`.
     Bodies are iterated as views of one reused buffer: a chunk is valid until the next is asked
     for, so `Response.read` must not be used; `imgverify.registry.session.read_body` copies.
+    A response says in `extensions["peer"]` which address and port it came from.
     Raises `httpx.TransportError`, `Unreachable` (deadline), `Interrupted`, and `InputError` for
     a host's certificate files.
     """
@@ -171,6 +173,7 @@ class Transport(httpx.BaseTransport):
             ],
             stream=_Body(self, connection, answer),
             request=request,
+            extensions={"peer": connection.wire.peer},
         )
 
     def _exchange(

@@ -71,6 +71,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
             network.at(question.upstream.repository, Side.UPSTREAM),
             network.at(reference.repository, Side.MIRROR),
             moment,
+            network.is_same_server,
             now,
             thorough,
         )

@@ -36,7 +36,7 @@ from imgverify.verify.parallel import all_or_raise
 from imgverify.verify.read import Reading, read_children, read_configs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from imgverify.oci.descriptor import Descriptor
@@ -57,6 +57,7 @@ _READABLE = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
 class Case:
     """Everything that one mirror is judged with; `upstream` is asked as little as can be.
 
+    `is_same_server` tells whether the second of two hosts that were asked may be the first again.
     `thorough` also asks the mirror for the images in an index that is upstream's own.
     """
 
@@ -64,6 +65,7 @@ class Case:
     upstream: RemoteRepository
     mirror: RemoteRepository
     moment: Moment
+    is_same_server: Callable[[str, str], bool]
     now: datetime
     thorough: bool
 
@@ -108,10 +110,13 @@ def failed_mirror(reference: Reference, error: SourceError | ContentError) -> Mi
 def _dependent(case: Case, reference: Reference, served: Served) -> MirrorResult | None:
     """Refuse to hold a mirror against an upstream that the mirror itself answered for."""
     upstream, asked = case.question.upstream, served.served_by[0]
-    # One host may be written in several ways; two repositories of one registry may be compared.
-    same_host = asked == case.moment.served_by[0]
-    same_path = reference.repository.path == upstream.repository.path
-    if asked not in case.moment.served_by or (same_host and not same_path):
+    first, *later = case.moment.served_by
+    if case.is_same_server(asked, first):
+        # Two repositories of one registry may be compared.
+        dependent = reference.repository.path == upstream.repository.path
+    else:
+        dependent = any(case.is_same_server(asked, each) for each in later)
+    if not dependent:
         return None
     message = f"{upstream.registry} is answered for by {reference.registry}, the mirror"
     hint = "compare with an upstream that answers for itself"
@@ -273,12 +278,12 @@ def _authentic(case: Case, digests: Iterable[Digest]) -> frozenset[Digest]:
         msg = f"an index that names {len(asked)} images which upstream's does not name"
         raise LimitExceeded(msg, side=Side.MIRROR)
     hosts = all_or_raise([partial(case.upstream.vouching_hosts, each) for each in asked])
-    mirror = str(case.mirror.repository.registry.api)
+    mirror = case.mirror.host
     # What the mirror said for upstream, by way of a redirect, is not upstream's word.
     return frozenset(
         digest
         for digest, asked_hosts in zip(asked, hosts, strict=True)
-        if asked_hosts and mirror not in asked_hosts[1:]
+        if asked_hosts and not any(case.is_same_server(mirror, each) for each in asked_hosts[1:])
     )
 
 

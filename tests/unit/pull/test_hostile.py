@@ -245,7 +245,7 @@ def test_fallback_inherits_ok_whatever_the_sources_do_in_turn_the_bytes_are_veri
         scene.publish(item)
         seen = {"stored": 0, "not stored": 0}
 
-        @settings(max_examples=40, deadline=None)
+        @settings(max_examples=25, deadline=None)
         @given(st.lists(st.lists(BEHAVIOUR, max_size=2), min_size=3, max_size=3))
         def misbehave(behaviours: list[list[tuple[Callable[[When], Fault], int, int]]]) -> None:
             for registry, faults in zip(scene.registries, behaviours, strict=True):

@@ -74,7 +74,7 @@ WORDS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(WORDS)
 @example("255.255.255.255:65535")
 @example("1.2.3.4.5")

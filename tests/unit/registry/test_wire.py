@@ -181,7 +181,7 @@ LINKS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(LINKS | st.text(st.characters(max_codepoint=0x180), max_size=30).map("https://".__add__))
 @example("https://good.test\\@evil.test/")
 @example("//evil.test:443/x")
@@ -246,7 +246,7 @@ def test_header_injection_parse_a_name_is_in_one_line_as_it_is() -> None:
     with heads(NOT_FOUND) as (host, kept), network(host) as net:
         taken = 0
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=100, deadline=None)
         @given(TEXT, TEXT)
         @example("library/app", "1.4")
         @example("a__b/c--d", "A.-_")

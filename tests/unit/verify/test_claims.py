@@ -1,18 +1,28 @@
 """What a mirror claims by listing, labelling and annotating: nothing of it is evidence."""
 
 import json
+import ssl
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from imgverify.oci import limits
 from imgverify.oci.digest import Digest
 from imgverify.oci.mediatype import Compression
-from imgverify.verdict import Coverage, Decision, Grade, Rule
+from imgverify.oci.reference import Reference, Registry, Repository
+from imgverify.registry.client import Network
+from imgverify.registry.credentials import CredentialStore
+from imgverify.registry.deadline import Deadline
+from imgverify.registry.session import NetworkSettings
+from imgverify.verdict import Coverage, Decision, Grade, Rule, Verdict
+from imgverify.verify import Question, verify, verify_for_pull
+from tests.support.certificate import self_signed
 from tests.support.faults import (
     MANIFESTS,
     Body,
+    Redirect,
     ServeOther,
     When,
 )
@@ -32,11 +42,12 @@ from tests.support.image import (
     to_json,
     trimmed,
 )
-from tests.support.registry import Shelf
+from tests.support.registry import FakeRegistry, Shelf
 from tests.unit.verify.world import (
     FORGED,
     NEW,
     NEW_AMD64,
+    NOW,
     PATH,
     SAME_CONTENT,
     TAG,
@@ -244,3 +255,73 @@ def test_diffid_claims_of_a_config_are_never_believed(
     verdict = pair.ask(deep=True, policy=SAME_CONTENT)
     assert verdict.decision is not Decision.ALLOW
     assert grade(verdict) in (Grade.DIVERGED, Grade.INCONCLUSIVE)
+
+
+# --- who answers ------------------------------------------------------------------------------
+
+
+def under(host: str, path: str = PATH) -> Reference:
+    return Reference(Repository(Registry.parse(host), path), TAG)
+
+
+def judged(
+    upstream: Reference, mirror: Reference, *, insecure_tls: bool = False, pulling: bool = False
+) -> Verdict:
+    """Ask, with every host over plain HTTP or, if it is to be, without a check of certificates."""
+    hosts = frozenset({upstream.registry, mirror.registry})
+    settings = NetworkSettings(*((frozenset(), hosts) if insecure_tls else (hosts, frozenset())))
+    ask = verify_for_pull if pulling else verify
+    with Network(settings, CredentialStore(), Deadline.after(5)) as network:
+        return ask(Question("app", upstream, (mirror,)), network, SAME_CONTENT, NOW)
+
+
+@pytest.mark.parametrize("pulling", [False, True])
+@pytest.mark.parametrize("upstream", ["localhost", "LOCALHOST", "127.1", "0x7f000001"])
+def test_compare_via_same_path_one_server_under_two_names(
+    pair: World, upstream: str, *, pulling: bool
+) -> None:
+    pair.holds(NEW, NEW)
+    here, there = f"{upstream}:{pair.mirror.port}", pair.mirror.host
+    for one, other in ((here, there), (there, here)):
+        verdict = judged(under(one), under(other), pulling=pulling)
+        assert verdict.decision is Decision.INCONCLUSIVE
+        assert rules(verdict) == {Rule.NOT_INDEPENDENT}
+
+
+def test_compare_via_same_path_two_repositories_of_one_server_under_two_names(
+    pair: World,
+) -> None:
+    put(pair.mirror.shelf, PATH, NEW, TAG)
+    put(pair.mirror.shelf, "copies/app", NEW, TAG)
+    verdict = judged(under(f"localhost:{pair.mirror.port}"), under(pair.mirror.host, "copies/app"))
+    assert verdict.decision is Decision.ALLOW
+
+
+def test_compare_via_same_path_upstream_redirects_to_another_name_of_the_mirror(
+    pair: World,
+) -> None:
+    pair.holds(NEW, FORGED)
+    name = f"localhost:{pair.mirror.port}"
+    pair.upstream.play(Redirect(f"http://{name}{{path}}", when=MANIFESTS))
+    hosts = frozenset(map(Registry.parse, (pair.upstream.host, pair.mirror.host, name)))
+    with Network(NetworkSettings(hosts), CredentialStore(), Deadline.after(5)) as network:
+        verdict = verify(pair.question(), network, SAME_CONTENT, NOW)
+    assert verdict.decision is Decision.INCONCLUSIVE
+    assert rules(verdict) == {Rule.NOT_INDEPENDENT}
+
+
+def test_compare_via_same_path_one_address_may_serve_two_names_that_certificates_prove(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate = self_signed(tmp_path)
+    paths = ssl.DefaultVerifyPaths("", "", "", str(certificate[0]), "", "/nonexistent")
+    with FakeRegistry(certificate=certificate) as shared:
+        put(shared.shelf, PATH, NEW, TAG)
+        names = under(f"localhost:{shared.port}"), under(shared.host)
+        verdict = judged(*names, insecure_tls=True)
+        assert rules(verdict) == {Rule.NOT_INDEPENDENT}
+        # A front that several registries share, as the big ones do.
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+        with Network(NetworkSettings(), CredentialStore(), Deadline.after(5)) as network:
+            verdict = verify(Question("app", names[0], (names[1],)), network, SAME_CONTENT, NOW)
+        assert verdict.decision is Decision.ALLOW
