@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
     "compare": "Compare two references, whatever they are called.",
+    "doctor": "Say what a mirror really does, with few requests.",
     "pull": "Verify an image, then fetch exactly what was verified.",
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
     "completion": "Print the completion script for a shell.",

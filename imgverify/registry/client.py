@@ -69,14 +69,31 @@ class Named:
 
 
 class Network:
-    """The way to every repository, with one deadline for all that is done; a context manager."""
+    """The way to every repository, with one deadline for all that is done; a context manager.
+
+    `allowance` is the most requests that are made.
+    """
 
     def __init__(
-        self, settings: NetworkSettings, credentials: CredentialStore, deadline: Deadline
+        self,
+        settings: NetworkSettings,
+        credentials: CredentialStore,
+        deadline: Deadline,
+        allowance: int | None = None,
     ) -> None:
         self.settings = settings
         self.deadline = deadline
-        self._session = Session(settings, credentials)
+        self._credentials = credentials
+        self._session = Session(settings, credentials, allowance)
+
+    def apart(self, allowance: int) -> Network:
+        """Return a network for one host: connections and logins of its own, so many requests."""
+        return Network(self.settings, self._credentials, self.deadline, allowance)
+
+    @property
+    def sent(self) -> int:
+        """The number of requests that were made, those to token servers included."""
+        return self._session.sent
 
     def at(self, repository: Repository, side: Side) -> RemoteRepository:
         """Return a repository as one side of a comparison."""
@@ -111,6 +128,22 @@ class RemoteRepository:
         self.side = side
         self._session = session
         self._deadline = deadline
+
+    def greet(self) -> Answer:
+        """Ask the registry whether it speaks version 2 of the API, without logging in.
+
+        Whatever it answers is given; it is still to be closed.
+        """
+        insecure = self._session.settings.insecure_http
+        registry = self.repository.registry
+        url = api_url(registry, f"{self.repository.route.api_path}/", insecure_http=insecure)
+        with self._at_side():
+            return self._session.ask(Call("GET", url, registry, "", self._soon))
+
+    def look(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """Ask for a path below the repository, once; whatever is answered is given, unread."""
+        with self._at_side():
+            return self._session.converse(self._call(method, path, headers, self._soon))
 
     def resolve(self, reference: Reference) -> Named:
         """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.
@@ -255,6 +288,10 @@ class RemoteRepository:
         url = api_url(self.repository.registry, path, insecure_http=insecure)
         namespace = self.repository.route.namespace
         return url.copy_merge_params({"ns": namespace}) if namespace else url
+
+    @property
+    def _soon(self) -> Deadline:
+        return self._deadline.within(limits.PROBE_TIMEOUT)
 
     @property
     def _base(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -92,7 +93,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response with a status of 2xx, not yet read, and the hosts that were asked, in order.
+    """A response, not yet read, and the hosts that were asked, in order.
 
     Use it as a context manager: leaving it gives the connection back, or closes it.
     """
@@ -115,10 +116,22 @@ class Answer:
 
 
 class Session:
-    """Sends calls; safe to share between threads."""
+    """Sends calls; safe to share between threads.
 
-    def __init__(self, settings: NetworkSettings, credentials: CredentialStore) -> None:
+    `allowance` is the most requests that it ever makes, those to token servers and those that
+    redirects cause included; `LimitExceeded` is raised instead of one more.
+    """
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        credentials: CredentialStore,
+        allowance: int | None = None,
+    ) -> None:
         self.settings = settings
+        self.sent = 0
+        self._allowance = allowance
+        self._lock = threading.Lock()
         connector = Connector(settings.security, settings.proxies, settings.dialer)
         self._transport = Transport(connector)
         self._authenticator = Authenticator(credentials, self._ask_for_token)
@@ -161,24 +174,28 @@ class Session:
 
     def attempt(self, call: Call) -> Answer:
         """Do what `send` does, once."""
-        response, served_by = self._follow(call)
-        if response.status_code == httpx.codes.UNAUTHORIZED and len(served_by) == 1:
-            response.close()
-            refused = (response, response.request.headers.get("Authorization"))
-            if not self._authenticator.challenged(
-                call.registry, call.scope, refused, call.deadline
-            ):
-                raise _unauthorized(call.registry, httpx.codes.UNAUTHORIZED)
-            response, served_by = self._follow(call)
+        answer = self.converse(call)
+        response = answer.response
         if response.is_success:
-            _refuse_encoding(response)
-            return Answer(response, served_by)
+            return answer
         try:
             raise _status_error(response, registry_of(response.request.url))
         finally:
             response.close()
 
-    def _follow(self, call: Call) -> tuple[httpx.Response, tuple[str, ...]]:
+    def converse(self, call: Call) -> Answer:
+        """Carry a call through login and redirects to an answer of whatever status."""
+        answer = self.ask(call)
+        response = answer.response
+        if response.status_code == httpx.codes.UNAUTHORIZED and len(answer.served_by) == 1:
+            response.close()
+            refused = (response, response.request.headers.get("Authorization"))
+            if self._authenticator.challenged(call.registry, call.scope, refused, call.deadline):
+                return self.ask(call)
+        return answer
+
+    def ask(self, call: Call) -> Answer:
+        """Carry a call through redirects to an answer of whatever status, a challenge included."""
         url = call.url
         served_by: tuple[str, ...] = (str(registry_of(url)),)
         headers = {
@@ -194,7 +211,9 @@ class Session:
             request = httpx.Request(call.method, url, headers=headers)
             response = self._exchange(request, call.deadline)
             if response.status_code not in _REDIRECTS:
-                return response, served_by
+                if response.is_success:
+                    _refuse_encoding(response)
+                return Answer(response, served_by)
             response.close()
             target = self._redirect_target(url, response)
             headers = _travelling(headers, url, target)
@@ -214,9 +233,17 @@ class Session:
         return target
 
     def _exchange(self, request: httpx.Request, deadline: Deadline) -> httpx.Response:
+        self._count()
         request.extensions["deadline"] = deadline
         with about(registry_of(request.url)):
             return self._transport.handle_request(request)
+
+    def _count(self) -> None:
+        with self._lock:
+            if self._allowance is not None and self.sent >= self._allowance:
+                msg = f"{self._allowance} requests were made, which is all that are"
+                raise LimitExceeded(msg)
+            self.sent += 1
 
     def _ask_for_token(self, request: httpx.Request) -> TokenAnswer:
         realm = registry_of(request.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ from imgverify.oci import limits
 from imgverify.oci.reference import Reference
 from imgverify.report.escape import escape
 from imgverify.report.explain import COVERAGE, counted, explain
+from imgverify.report.layout import GREEN, RED, YELLOW, Style
 from imgverify.verdict import Coverage, Decision, Grade, Level, ResolvedFrom
 
 if TYPE_CHECKING:
@@ -27,23 +27,21 @@ _WORDS: Final = {
 _RUNGS: Final = {ResolvedFrom.UPSTREAM: "asked directly"}
 _LEVELS: Final = {Level.ERROR: "errors", Level.WARNING: "warnings", Level.NOTE: "notes"}
 
-_RED, _GREEN, _YELLOW = "31", "32", "33"
 _DECISION_COLOURS: Final = {
-    Decision.ALLOW: _GREEN,
-    Decision.DENY: _RED,
-    Decision.INCONCLUSIVE: _YELLOW,
+    Decision.ALLOW: GREEN,
+    Decision.DENY: RED,
+    Decision.INCONCLUSIVE: YELLOW,
 }
 _GRADE_COLOURS: Final = {
-    Grade.IDENTICAL: _GREEN,
-    Grade.SUBSET: _GREEN,
-    Grade.REPACKAGED: _YELLOW,
-    Grade.STALE: _YELLOW,
-    Grade.MISSING: _YELLOW,
-    Grade.DIVERGED: _RED,
-    Grade.INCONCLUSIVE: _YELLOW,
+    Grade.IDENTICAL: GREEN,
+    Grade.SUBSET: GREEN,
+    Grade.REPACKAGED: YELLOW,
+    Grade.STALE: YELLOW,
+    Grade.MISSING: YELLOW,
+    Grade.DIVERGED: RED,
+    Grade.INCONCLUSIVE: YELLOW,
 }
 
-_NARROWEST: Final = 40
 # A note with less room than this beside the table goes below its row.
 _NOTE_WIDTH: Final = 28
 
@@ -59,35 +57,6 @@ class _Row:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Style:
-    """How lines are laid out."""
-
-    colour: bool
-    width: int | None
-
-    def paint(self, text: str, code: str) -> str:
-        """Colour a word; padding stays outside, so columns do not depend on colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
-
-    def fits(self, length: int) -> bool:
-        """Tell whether a line of `length` characters need not be broken."""
-        return self.width is None or length <= self.width
-
-    def prose(self, text: str, indent: int, hang: int = 2) -> list[str]:
-        """Break a sentence between words; what follows the first line hangs by `hang` more."""
-        if self.width is None:
-            return [" " * indent + text]
-        return textwrap.wrap(
-            text,
-            max(self.width, _NARROWEST),
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + hang),
-            break_long_words=False,  # digests and names are copied whole
-            break_on_hyphens=False,
-        )
-
-
 def render_text(verdicts: Sequence[Verdict], *, colour: bool, width: int | None) -> str:
     """Write all there is to know about each image; lines are broken at `width`, if it is given.
 
@@ -95,7 +64,7 @@ def render_text(verdicts: Sequence[Verdict], *, colour: bool, width: int | None)
     """
     if not verdicts:
         return "No image was checked.\n"
-    style = _Style(colour=colour, width=width)
+    style = Style(colour=colour, width=width)
     blocks = ["\n".join(_image(each, style)) for each in verdicts]
     if len(verdicts) > 1:
         blocks.append(_summary(verdicts))
@@ -108,7 +77,7 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
     return f"{counted(len(verdicts), 'image')}: {', '.join(parts)}"
 
 
-def _image(verdict: Verdict, style: _Style) -> list[str]:
+def _image(verdict: Verdict, style: Style) -> list[str]:
     lines = [*_headline(verdict, style), *_table(verdict, style)]
     details = [block for each in verdict.mirrors if (block := _details(each, verdict, style))]
     if findings := _findings(verdict, style):
@@ -122,7 +91,7 @@ def _image(verdict: Verdict, style: _Style) -> list[str]:
     return lines
 
 
-def _headline(verdict: Verdict, style: _Style) -> Iterator[str]:
+def _headline(verdict: Verdict, style: Style) -> Iterator[str]:
     plain = _WORDS[verdict.decision]
     word = style.paint(plain, f"1;{_DECISION_COLOURS[verdict.decision]}")
     wanted = verdict.upstream.reference
@@ -182,7 +151,7 @@ def _rows(verdict: Verdict) -> Iterator[_Row]:
         yield _Row("mirror", _label(each, verdict), digest, each.grade, note)
 
 
-def _table(verdict: Verdict, style: _Style) -> Iterator[str]:
+def _table(verdict: Verdict, style: Style) -> Iterator[str]:
     rows = list(_rows(verdict))
     label = max(len(each.label) for each in rows)
     digest = max(len("DIGEST"), *(len(each.digest) for each in rows))
@@ -206,7 +175,7 @@ def _table(verdict: Verdict, style: _Style) -> Iterator[str]:
             yield from style.prose(each.note, 4)
 
 
-def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]:
+def _details(mirror: MirrorResult, verdict: Verdict, style: Style) -> list[str]:
     lines = [
         line for depth, sentence in explain(mirror) for line in style.prose(sentence, 4 + 2 * depth)
     ]
@@ -214,7 +183,7 @@ def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]
     return [heading, *lines] if lines else []
 
 
-def _findings(verdict: Verdict, style: _Style) -> list[str]:
+def _findings(verdict: Verdict, style: Style) -> list[str]:
     # A mirror's finding may have been lifted to the image as well; it is said once.
     sources: dict[Finding, str] = {}
     for mirror in verdict.mirrors:

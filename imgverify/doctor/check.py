@@ -1,0 +1,65 @@
+"""What a check of a mirror comes to, as a value."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgverify.doctor.observation import Failure, Fault
+
+if TYPE_CHECKING:
+    from imgverify.doctor.observation import Seen
+
+
+class Topic(enum.StrEnum):
+    """What a check is about; each has a section in `docs/doctor.md`."""
+
+    API = "api"
+    LOGIN = "login"
+    HEAD = "head"
+    BY_DIGEST = "by-digest"
+    ACCEPT = "accept"
+    REFERRERS = "referrers"
+    RANGE = "range"
+    NAMESPACE = "namespace"
+    REDIRECTS = "redirects"
+    RATE_LIMIT = "rate-limit"
+
+
+class Mark(enum.StrEnum):
+    """How good an answer is; `unasked` is what needs an image that was not named."""
+
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+    UNASKED = "unasked"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One topic's answer: a word for programs, a sentence for people, and what follows from it.
+
+    `text` and `hint` may hold text that a server sent.
+    """
+
+    topic: Topic
+    answer: str
+    mark: Mark
+    text: str
+    hint: str = ""
+
+
+def unasked(topic: Topic, text: str = "name an image with --image") -> Check:
+    """Return the check of what could not be asked for, and why."""
+    return Check(topic, "unasked", Mark.UNASKED, text)
+
+
+def unknown(topic: Topic, seen: Seen) -> Check:
+    """Return the check of what was asked for, and not answered; what breaks the protocol is bad."""
+    if isinstance(seen, Failure):
+        broken = seen.fault is Fault.BROKEN
+        mark, answer = (Mark.BAD, "broken") if broken else (Mark.UNKNOWN, "unknown")
+        return Check(topic, answer, mark, seen.message, seen.hint)
+    return Check(topic, "unknown", Mark.UNKNOWN, f"answered {seen.status}")
