@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imgverify.doctor.observation import Failure, Fault
 
@@ -51,7 +51,12 @@ class Check:
     hint: str = ""
 
 
-def unasked(topic: Topic, text: str = "name an image with --image") -> Check:
+#: The same words everywhere: what was not asked for one reason is told in one line.
+NAME_AN_IMAGE: Final = "name an image with --image"
+NOT_GIVEN: Final = "the image was not given"
+
+
+def unasked(topic: Topic, text: str = NAME_AN_IMAGE) -> Check:
     """Return the check of what could not be asked for, and why."""
     return Check(topic, "unasked", Mark.UNASKED, text)
 

@@ -56,7 +56,6 @@ class MirrorReport:
 _BAD: Final = {
     "lies": "its digest header lies",
     "falsified": "it gives other bytes than it is asked for",
-    "broken": "it breaks the protocol",
 }
 _OTHERWISE: Final = {
     Grade.MISSING: "it does not know {tags}",
@@ -100,7 +99,7 @@ def _use(
 
 def _bad(checks: tuple[Check, ...], images: tuple[ImageReport, ...]) -> str:
     """Name the first thing that forbids a mirror, empty where there is none."""
-    said = [_BAD[each.answer] for each in checks if each.mark is Mark.BAD]
+    said = [_BAD.get(each.answer, each.text) for each in checks if each.mark is Mark.BAD]
     said += [each.summary for each in images if each.mark is Mark.BAD]
     return said[0] if said else ""
 

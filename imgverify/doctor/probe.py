@@ -96,12 +96,12 @@ class _Asker:
     def ask(self, look: Callable[[], Answer], most: int = limits.MANIFEST_SIZE) -> Seen:
         """Ask once; `most` bounds the body of a successful answer in bytes."""
         if self._silences >= limits.PROBE_SILENCES:
-            return Failure("not asked: it had stopped answering")
+            return Failure(f"not asked: {self._silences} questions had no answer")
         try:
             with look() as answer:
                 return _reply(answer, most)
         except Unreachable as error:
-            self._silences += error.status is None
+            self._silences += 1
             return Failure.of(error)
         except (SourceError, ContentError) as error:
             if isinstance(error, LimitExceeded) and self.network.sent >= self._most:

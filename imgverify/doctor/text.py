@@ -74,7 +74,9 @@ def _block(mirror: MirrorReport, style: Style) -> Iterator[str]:
     yield f"{name}{colon}{_painted(mirror, words, style)}"
     yield from rest
     for check in mirror.checks:
-        yield from _check(check, style)
+        if check.mark is not Mark.UNASKED:
+            yield from _check(check, style)
+    yield from _unasked(mirror, style)
     for image in mirror.images:
         yield from _image(image, style)
     yield f"  {counted(mirror.requests, 'request')}"
@@ -86,6 +88,19 @@ def _check(check: Check, style: Style) -> Iterator[str]:
     yield from rest
     if check.hint:
         yield from style.prose(f"hint: {escape(check.hint)}", _INDENT)
+
+
+def _unasked(mirror: MirrorReport, style: Style) -> Iterator[str]:
+    """Say once for several topics why they were not asked about."""
+    reasons: dict[str, list[str]] = {}
+    for check in mirror.checks:
+        if check.mark is Mark.UNASKED:
+            reasons.setdefault(check.text, []).append(_TITLES[check.topic])
+    for reason, titles in reasons.items():
+        text = f"not asked: {', '.join(titles)} ({escape(reason)})"
+        first, *rest = style.prose(text, 2 + _MARK + 2, 0)
+        yield f"  {_mark(Mark.UNASKED, style)}  {first.lstrip()}"
+        yield from rest
 
 
 def _mark(mark: Mark, style: Style) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from imgverify.doctor.check import Topic, unasked
 from imgverify.doctor.checks.content import check_range, check_referrers
 from imgverify.doctor.checks.manifests import (
     check_accept,
@@ -17,6 +18,7 @@ from imgverify.doctor.checks.server import (
     check_rate_limit,
     check_redirects,
 )
+from imgverify.doctor.observation import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,9 @@ _AFTER: Final[tuple[Callable[[Observed], Check], ...]] = (
 
 def check_all(seen: Observed, upstream: Upstream | None) -> tuple[Check, ...]:
     """Judge every topic; `upstream` is the first image, None where none was named."""
+    if isinstance(seen.greeting, Failure):
+        others = (each for each in Topic if each is not Topic.API)
+        return (check_api(seen), *(unasked(each, "nothing answered") for each in others))
     return (
         *(each(seen) for each in _BY_ITSELF),
         check_referrers(seen, upstream),

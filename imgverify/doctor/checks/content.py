@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imgverify.doctor.check import Check, Mark, Topic, unasked, unknown
+from imgverify.doctor.check import NOT_GIVEN, Check, Mark, Topic, unasked, unknown
 from imgverify.doctor.observation import Failure, Reply, is_rest_of, read_referrers
 from imgverify.report.explain import counted
 
@@ -25,7 +25,7 @@ def check_referrers(seen: Observed, upstream: Upstream | None) -> Check:
     topic = Topic.REFERRERS
     answer = seen.traits.referrers if seen.traits is not None else seen.absent
     if answer is None:
-        return unasked(topic, "no digest was learned to ask about")
+        return unasked(topic, NOT_GIVEN)
     without = _without_api(answer, named=seen.traits is not None)
     if without is not None:
         return without
@@ -50,8 +50,7 @@ def _without_api(answer: Seen, *, named: bool) -> Check | None:
     if answer.is_success:
         return None
     if answer.status == _NOT_FOUND and not named and answer.error_codes:
-        text = "cannot be told from a repository that does not exist"
-        return unasked(topic, f"{text}: name an image with --image")
+        return unasked(topic)  # the repository does not exist, which says nothing of the API
     if answer.status == _NOT_FOUND or answer.is_unsupported:
         text = f"the mirror does not have the API ({answer.status})"
         return Check(topic, "absent", Mark.NOTE, text, _HINT)
@@ -90,7 +89,8 @@ def check_range(seen: Observed) -> Check:
     if seen.traits is None:
         return unasked(topic)
     if seen.traits.ranged is None:
-        return unasked(topic, "no small blob was found to ask for")
+        given = seen.traits.by_digest is not None or seen.sightings[0].current is not None
+        return unasked(topic, "no small blob was found" if given else NOT_GIVEN)
     ranged, part = seen.traits.ranged, seen.traits.ranged.part
     if _is_wrong(ranged, part if ranged.gave_all else ranged.whole):
         text = f"asked for blob {ranged.blob.digest.short}, it gave other bytes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imgverify.doctor.check import Check, Mark, Topic, unasked, unknown
+from imgverify.doctor.check import NOT_GIVEN, Check, Mark, Topic, unasked, unknown
 from imgverify.doctor.observation import Failure, Reply, digest_of, read_manifest
 from imgverify.oci.manifest import Index
 from imgverify.oci.mediatype import Kind
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _NOT_FOUND: Final = 404
 _AT_FAULT: Final = range(500, 600)
-_NOT_THERE: Final = "the image is not there"
 
 
 def check_head(seen: Observed) -> Check:
@@ -30,7 +29,7 @@ def check_head(seen: Observed) -> Check:
         return unknown(topic, head)
     if head.is_success:
         return Check(topic, "alone", Mark.NOTE, "answered, though GET does not give the image")
-    return unasked(topic, _NOT_THERE) if head.status == _NOT_FOUND else unknown(topic, head)
+    return unasked(topic, NOT_GIVEN) if head.status == _NOT_FOUND else unknown(topic, head)
 
 
 def _lying_get(served: Reply) -> Check | None:
@@ -83,7 +82,7 @@ def check_by_digest(seen: Observed) -> Check:
         return _current(sighting.current[1])
     if traits.by_digest is not None:
         return _own(*traits.by_digest, sighting.served)
-    return unasked(topic, _NOT_THERE)
+    return unasked(topic, NOT_GIVEN)
 
 
 def _current(answer: Seen) -> Check:
@@ -117,7 +116,7 @@ def check_accept(seen: Observed) -> Check:
         return unasked(topic)
     narrow, served = traits.narrow, seen.sightings[0].served
     if narrow is None or not isinstance(served, Reply):
-        return unasked(topic, _NOT_THERE)
+        return unasked(topic, NOT_GIVEN)
     if isinstance(narrow, Failure) or narrow.is_rate_limited or narrow.status in _AT_FAULT:
         return unknown(topic, narrow)
     if not narrow.is_success:
@@ -150,7 +149,7 @@ def check_namespace(seen: Observed) -> Check:
         return unasked(topic)
     plain, named = traits.head, traits.namespaced
     if named is None or not isinstance(plain, Reply):
-        return unasked(topic, "the mirror did not answer without it")
+        return unasked(topic, NOT_GIVEN)
     if isinstance(named, Failure):
         return unknown(topic, named)
     return _namespaced(plain, named, needed=traits.needs_namespace)
@@ -161,7 +160,7 @@ def _namespaced(plain: Reply, named: Reply, *, needed: bool) -> Check:
     if needed:
         return Check(topic, "needed", Mark.NOTE, "needed: without it the image is not found")
     if not named.is_success and not plain.is_success:
-        return unasked(topic, _NOT_THERE)
+        return unasked(topic, NOT_GIVEN)
     if not named.is_success:
         text = f"refused: answered {named.status}, and without it the image"
         return Check(topic, "refused", Mark.NOTE, text)

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from imgverify.doctor.check import Check, Mark, Topic, unasked, unknown
+from imgverify.doctor.check import NOT_GIVEN, Check, Mark, Topic, unasked, unknown
 from imgverify.doctor.observation import Failure, Fault, Reply, Scheme, all_seen
 from imgverify.doctor.ratelimit import read_rate_limit
 from imgverify.errors import ContentError, InvalidReference
@@ -49,10 +49,8 @@ def check_api(seen: Observed) -> Check:
 
 def check_login(seen: Observed) -> Check:
     """Tell what login is wanted, and whether the caller was let in."""
-    greeting, topic = seen.greeting, Topic.LOGIN
-    if isinstance(greeting, Failure):
-        return unasked(topic, "the API did not answer")
-    answer, mark, text = _login(seen, greeting)
+    topic = Topic.LOGIN
+    answer, mark, text = _login(seen)
     head = seen.traits.head if seen.traits else None
     asked = (head, *(each.served for each in seen.sightings), seen.absent)
     refusal = next(filter(None, map(_refusal, asked)), None)
@@ -68,8 +66,9 @@ def _refusal(seen: Seen | None) -> str | None:
     return seen.message if seen is not None and seen.fault is Fault.REFUSED else None
 
 
-def _login(seen: Observed, greeting: Reply) -> tuple[str, Mark, str]:
-    if greeting.status != _UNAUTHORIZED:
+def _login(seen: Observed) -> tuple[str, Mark, str]:
+    greeting = seen.greeting
+    if isinstance(greeting, Failure) or greeting.status != _UNAUTHORIZED:
         return "none", Mark.GOOD, "none wanted"
     try:
         challenges = parse_challenges(greeting.headers.get("www-authenticate", ""))
@@ -113,7 +112,7 @@ def check_redirects(seen: Observed) -> Check:
     if texts:
         return Check(topic, "elsewhere", Mark.GOOD, "; ".join(texts))
     if seen.traits.ranged is None:
-        return unasked(topic, "no blob was asked for")
+        return unasked(topic, NOT_GIVEN)
     return Check(topic, "none", Mark.GOOD, "none: it answers for itself")
 
 
