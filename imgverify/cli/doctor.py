@@ -37,7 +37,9 @@ def command(
     \b
     imgverify doctor mirror.example --image docker.io/library/nginx:1.27
     """  # noqa: D301 - click's sign for lines that are kept
-    references, places = options.places_from(mirrors, images)
+    from imgverify.cli.places import places_from  # noqa: PLC0415 - keeps --help quick
+
+    references, places = places_from(mirrors, images)
 
     from imgverify.doctor.gather import gather  # noqa: PLC0415 - after usage errors
     from imgverify.doctor.judgement import judge  # noqa: PLC0415 - as above

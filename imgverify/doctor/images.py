@@ -84,7 +84,7 @@ def _grade(
     sighting: Sighting, upstream: Upstream, now: datetime
 ) -> tuple[Grade, str, timedelta | None]:
     served = sighting.served
-    if isinstance(served, Reply) and served.status == _NOT_FOUND:
+    if isinstance(served, Reply) and served.status == _NOT_FOUND and upstream.digest is not None:
         return Grade.MISSING, "the mirror does not have it under this name", None
     problem = _problem(sighting, upstream)
     if problem or isinstance(served, Failure) or upstream.digest is None:
@@ -101,17 +101,20 @@ def _problem(sighting: Sighting, upstream: Upstream) -> str:
     served = sighting.served
     if isinstance(served, Failure):
         return served.message
-    if not served.is_success:
-        return f"the mirror answered {served.status}"
-    if read_manifest(served) is None:
+    if served.is_success and read_manifest(served) is None:
         return "what the mirror serves is no manifest that can be read"
     if upstream.digest is None:
-        why = f": {upstream.failure.message}" if upstream.failure else ""
-        return f"upstream could not be asked{why}"
+        return f"upstream did not say what it has{_because(upstream)}"
+    if not served.is_success:
+        return f"the mirror answered {served.status}"
     other = sighting.reference.registry != upstream.reference.registry
     if other and served.served_by[0] in upstream.served_by:
         return "upstream is answered for by this mirror, which is compared with itself"
     return ""
+
+
+def _because(upstream: Upstream) -> str:
+    return f": {upstream.failure.message}" if upstream.failure else ""
 
 
 def _differing(
@@ -119,8 +122,7 @@ def _differing(
 ) -> tuple[Grade, str, timedelta | None]:
     top = read_manifest(served)
     if upstream.image is None or top is None:
-        why = f": {upstream.failure.message}" if upstream.failure else ""
-        return Grade.INCONCLUSIVE, f"upstream's image could not be read{why}", None
+        return Grade.INCONCLUSIVE, f"upstream's could not be read{_because(upstream)}", None
     known = Knowledge(upstream.earlier & {served.digest})
     found = compare(upstream.image, Image(top), known, now)
     if found.grade in (Grade.STALE, Grade.SUBSET, Grade.REPACKAGED):

@@ -89,9 +89,7 @@ def _use(
     if not images:
         return _without_image(by_topic[Topic.API])
     if all(each.is_current is None for each in images):
-        why = by_topic[Topic.LOGIN]
-        reason = why.text if why.mark is Mark.UNKNOWN else images[0].summary
-        return Use.UNKNOWN, f"could not be judged: {reason}"
+        return Use.UNKNOWN, f"could not be judged: {images[0].summary}"
     if all(each.grade is Grade.IDENTICAL for each in images):
         return _with_tags(by_topic[Topic.BY_DIGEST])
     return _without_tags(images)
@@ -101,6 +99,8 @@ def _bad(checks: tuple[Check, ...], images: tuple[ImageReport, ...]) -> str:
     """Name the first thing that forbids a mirror, empty where there is none."""
     said = [_BAD.get(each.answer, each.text) for each in checks if each.mark is Mark.BAD]
     said += [each.summary for each in images if each.mark is Mark.BAD]
+    if said and checks[0].answer in ("not-v2", "web-page"):
+        return "what answers there is no registry"
     return said[0] if said else ""
 
 
@@ -129,19 +129,22 @@ def _without_tags(images: tuple[ImageReport, ...]) -> tuple[Use, str]:
 
 def _otherwise(images: list[ImageReport]) -> str:
     """Say what is the matter with names that do not give upstream's images, each thing once."""
-    words = {"tags": "the tag", "its_tags": "its tag names"}
-    if len(images) > 1:
-        words = {"tags": "the tags", "its_tags": "its tags name"}
-    stale = [each for each in images if each.grade is Grade.STALE]
-    ages = [each.age for each in stale if each.age is not None]
-    said = []
-    if stale:
-        since = f" by at least {age_text(max(ages))}" if ages else ""
-        said.append(f"its tag{'s lag' if len(stale) > 1 else ' lags'}{since}")
+    groups: dict[str, list[ImageReport]] = {}
     for each in images:
-        template = _OTHERWISE.get(each.grade)
-        if template is not None:
-            said.append(template.format(**words))
-        elif each.grade is not Grade.STALE:
-            said.append(each.summary)
-    return "; ".join(dict.fromkeys(said))
+        graded = each.grade is Grade.STALE or each.grade in _OTHERWISE
+        groups.setdefault(each.grade.value if graded else each.summary, []).append(each)
+    return "; ".join(_group(said, each) for said, each in groups.items())
+
+
+def _group(said: str, images: list[ImageReport]) -> str:
+    """Put into words what is the matter with images of one grade, or of one summary."""
+    grade, several = images[0].grade, len(images) > 1
+    if grade is Grade.STALE:
+        ages = [each.age for each in images if each.age is not None]
+        since = f" by at least {age_text(max(ages))}" if ages else ""
+        return f"{'its tags lag' if several else 'its tag lags'}{since}"
+    template = _OTHERWISE.get(grade)
+    if template is None:
+        return said
+    names = "its tags name" if several else "its tag names"
+    return template.format(tags="the tags" if several else "the tag", its_tags=names)

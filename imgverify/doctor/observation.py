@@ -263,6 +263,15 @@ def digest_of(seen: Seen | None) -> Digest | None:
     return seen.digest if isinstance(seen, Reply) and seen.is_success else None
 
 
+def was_given(seen: Observed) -> bool:
+    """Tell whether a mirror gave the first image, by name or by upstream's digest."""
+    if not seen.sightings:
+        return False
+    first = seen.sightings[0]
+    current = first.current[1] if first.current else None
+    return any(digest_of(each) is not None for each in (first.served, current))
+
+
 def is_rest_of(blob: Descriptor, data: bytes) -> bool:
     """Tell whether `data` is a blob without its first byte, which is found by trying them all."""
     return any(blob.digest.matches(bytes((first,)) + data) for first in range(256))

@@ -5,6 +5,7 @@ Nothing is asked twice because it failed: what a mirror does at once is what is 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ from imgverify.doctor.observation import (
     read_manifest,
     read_referrers,
 )
-from imgverify.errors import ContentError, LimitExceeded, Side, SourceError, Unreachable
+from imgverify.errors import ContentError, LimitExceeded, Side, SourceError
 from imgverify.oci import limits
 from imgverify.oci.digest import Digest
 from imgverify.oci.manifest import Index, Manifest
@@ -86,24 +87,22 @@ def _scheme(network: Network, registry: Registry) -> Scheme:
 
 
 class _Asker:
-    """Turns answers and failures into values, and gives up on who does not answer."""
+    """Turns answers and failures into values, and gives up on who gives no proper answer."""
 
     def __init__(self, network: Network, most: int) -> None:
         self.network = network
         self._most = most
-        self._silences = 0
+        self._failures = 0
 
     def ask(self, look: Callable[[], Answer], most: int = limits.MANIFEST_SIZE) -> Seen:
         """Ask once; `most` bounds the body of a successful answer in bytes."""
-        if self._silences >= limits.PROBE_SILENCES:
-            return Failure(f"not asked: {self._silences} questions had no answer")
+        if self._failures >= limits.PROBE_FAILURES:
+            return Failure(f"not asked: {self._failures} questions had no proper answer")
         try:
             with look() as answer:
                 return _reply(answer, most)
-        except Unreachable as error:
-            self._silences += 1
-            return Failure.of(error)
         except (SourceError, ContentError) as error:
+            self._failures += 1
             if isinstance(error, LimitExceeded) and self.network.sent >= self._most:
                 return Failure(f"not asked: {self._most} requests were made already")
             return Failure.of(error)
@@ -115,11 +114,10 @@ def _reply(answer: Answer, most: int) -> Reply:
     body = b""
     if response.request.method != "HEAD" and response.is_success:
         body = read_body(response, most)
-    elif response.request.method != "HEAD":
-        try:
+    elif response.request.method != "HEAD" and not response.is_closed:
+        # That an error's text cannot be read changes nothing: the status has been told.
+        with suppress(SourceError, ContentError):
             body = read_body(response, limits.ERROR_BODY_SIZE)
-        except (SourceError, ContentError):
-            body = b""  # the status has been told
     return Reply(response.status_code, headers, body, answer.served_by)
 
 

@@ -184,7 +184,10 @@ class Session:
             response.close()
 
     def converse(self, call: Call) -> Answer:
-        """Carry a call through login and redirects to an answer of whatever status."""
+        """Carry a call through login and redirects to an answer of whatever status.
+
+        A challenge that cannot be met is given back closed.
+        """
         answer = self.ask(call)
         response = answer.response
         if response.status_code == httpx.codes.UNAUTHORIZED and len(answer.served_by) == 1:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imgverify.doctor.check import NOT_GIVEN, Check, Mark, Topic, unasked, unknown
-from imgverify.doctor.observation import Failure, Reply, is_rest_of, read_referrers
+from imgverify.doctor.check import NAME_AN_IMAGE, NOT_GIVEN, Check, Mark, Topic, unasked, unknown
+from imgverify.doctor.observation import Failure, Reply, is_rest_of, read_referrers, was_given
 from imgverify.report.explain import counted
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def check_referrers(seen: Observed, upstream: Upstream | None) -> Check:
     answer = seen.traits.referrers if seen.traits is not None else seen.absent
     if answer is None:
         return unasked(topic, NOT_GIVEN)
-    without = _without_api(answer, named=seen.traits is not None)
+    without = _without_api(answer, seen)
     if without is not None:
         return without
     listed = read_referrers(answer)
@@ -43,14 +43,15 @@ def check_referrers(seen: Observed, upstream: Upstream | None) -> Check:
     return _empty(seen.traits, wanted)
 
 
-def _without_api(answer: Seen, *, named: bool) -> Check | None:
+def _without_api(answer: Seen, seen: Observed) -> Check | None:
     topic = Topic.REFERRERS
     if isinstance(answer, Failure):
         return unknown(topic, answer)
     if answer.is_success:
         return None
-    if answer.status == _NOT_FOUND and not named and answer.error_codes:
-        return unasked(topic)  # the repository does not exist, which says nothing of the API
+    if answer.status == _NOT_FOUND and answer.error_codes and not was_given(seen):
+        # The repository is not there, which says nothing of the API.
+        return unasked(topic, NOT_GIVEN if seen.traits else NAME_AN_IMAGE)
     if answer.status == _NOT_FOUND or answer.is_unsupported:
         text = f"the mirror does not have the API ({answer.status})"
         return Check(topic, "absent", Mark.NOTE, text, _HINT)
@@ -89,8 +90,7 @@ def check_range(seen: Observed) -> Check:
     if seen.traits is None:
         return unasked(topic)
     if seen.traits.ranged is None:
-        given = seen.traits.by_digest is not None or seen.sightings[0].current is not None
-        return unasked(topic, "no small blob was found" if given else NOT_GIVEN)
+        return unasked(topic, "no small blob was found" if was_given(seen) else NOT_GIVEN)
     ranged, part = seen.traits.ranged, seen.traits.ranged.part
     if _is_wrong(ranged, part if ranged.gave_all else ranged.whole):
         text = f"asked for blob {ranged.blob.digest.short}, it gave other bytes"

@@ -132,7 +132,7 @@ def _converted(narrow: Reply, served: Reply, traits: Traits) -> Check:
     who = f"who accepts only {traits.accepted}"
     hint = "the digest is another one: ask by digest, or accept every type"
     if narrow.media_type is not None and narrow.media_type.kind is Kind.SCHEMA1:
-        text = f"{who} gets a schema 1 manifest, made up for the occasion"
+        text = f"{who} gets a schema 1 manifest, made from this one"
         return Check(topic, "schema1", Mark.NOTE, text, hint)
     children = index.manifests if isinstance(index, Index) else ()
     if narrow.digest in {each.digest for each in children}:
