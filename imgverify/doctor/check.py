@@ -37,6 +37,29 @@ class Mark(enum.StrEnum):
     UNASKED = "unasked"
 
 
+#: What may be answered beside what `ANYWHERE` lists; `docs/doctor.md` explains each.
+ANSWERS: Final = {
+    Topic.API: ("v2", "not-v2", "web-page"),
+    Topic.LOGIN: ("none", "basic", "bearer", "unreadable"),
+    Topic.HEAD: ("honest", "moved", "silent", "refused", "alone", "lies"),
+    Topic.BY_DIGEST: (
+        *("served", "current", "not-current"),
+        *("not-served", "incomplete", "falsified"),
+    ),
+    Topic.ACCEPT: ("ignored", "followed", "picks", "converts", "schema1"),
+    Topic.REFERRERS: (
+        *("real", "incomplete", "plausible", "unproven"),
+        *("hard-coded", "empty", "absent", "wrong-type"),
+    ),
+    Topic.RANGE: ("honoured", "ignored", "refused", "wrong", "no-blob", "falsified"),
+    Topic.NAMESPACE: ("understood", "another", "ignored", "needed", "refused"),
+    Topic.REDIRECTS: ("none", "elsewhere"),
+    Topic.RATE_LIMIT: ("told", "untold", "used-up"),
+}
+#: No answer, an answer that breaks the protocol, and no question.
+ANYWHERE: Final = ("unknown", "broken", "unasked")
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One topic's answer: a word for programs, a sentence for people, and what follows from it.
@@ -49,6 +72,12 @@ class Check:
     mark: Mark
     text: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a word that is not documented."""
+        if self.answer not in (*ANSWERS[self.topic], *ANYWHERE):
+            msg = f"{self.answer!r} is no answer to {self.topic}"
+            raise ValueError(msg)
 
 
 #: The same words everywhere: what was not asked for one reason is told in one line.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imgverify.doctor.check import Check
     from imgverify.doctor.images import ImageReport
     from imgverify.doctor.judgement import MirrorReport
+    from imgverify.doctor.ratelimit import RateLimit
     from imgverify.oci.digest import Digest
 
 #: Grows when a reader of the previous version would misread the report.
@@ -42,8 +43,21 @@ def _mirror(mirror: MirrorReport) -> _Object:
         "sentence": escape(mirror.sentence),
         "decision": mirror.decision.value,
         "requests": mirror.requests,
+        "scheme": mirror.scheme.value,
+        "redirects": {
+            kind: [escape(each) for each in hosts] for kind, hosts in mirror.redirects.items()
+        },
+        "rateLimit": _rate_limit(mirror.rate_limit) if mirror.rate_limit else None,
         "checks": [_check(each) for each in mirror.checks],
         "images": [_image(each) for each in mirror.images],
+    }
+
+
+def _rate_limit(told: RateLimit) -> _Object:
+    return {
+        "remaining": told.remaining,
+        "limit": told.limit,
+        "windowSeconds": told.window,
     }
 
 

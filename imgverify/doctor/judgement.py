@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.doctor.check import Mark, Topic
 from imgverify.doctor.checks import check_all
+from imgverify.doctor.checks.server import rate_limit_of, redirects_of
 from imgverify.doctor.images import judge_image
 from imgverify.doctor.observation import Failure
 from imgverify.report.explain import age_text, counted
 from imgverify.verdict import Decision, Grade
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from imgverify.doctor.check import Check
     from imgverify.doctor.images import ImageReport
-    from imgverify.doctor.observation import Gathered, Observed, Upstream
+    from imgverify.doctor.observation import Gathered, Observed, Scheme, Upstream
+    from imgverify.doctor.ratelimit import RateLimit
 
 
 class Use(enum.StrEnum):
@@ -35,7 +38,10 @@ class Use(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MirrorReport:
-    """One mirror, judged; `sentence` may hold text that a server sent."""
+    """One mirror, judged; `sentence` may hold text that a server sent.
+
+    `redirects` are the hosts that it sends its callers to, for manifests and for blobs.
+    """
 
     name: str
     use: Use
@@ -43,6 +49,9 @@ class MirrorReport:
     checks: tuple[Check, ...]
     images: tuple[ImageReport, ...]
     requests: int
+    scheme: Scheme
+    redirects: Mapping[str, tuple[str, ...]]
+    rate_limit: RateLimit | None
 
     @property
     def decision(self) -> Decision:
@@ -74,7 +83,17 @@ def _judge(seen: Observed, upstreams: tuple[Upstream, ...], now: datetime) -> Mi
     pairs = zip(seen.sightings, upstreams, strict=False)
     images = tuple(judge_image(sighting, upstream, now) for sighting, upstream in pairs)
     use, sentence = _use(seen, checks, images)
-    return MirrorReport(seen.name, use, sentence, checks, images, seen.requests)
+    return MirrorReport(
+        seen.name,
+        use,
+        sentence,
+        checks,
+        images,
+        seen.requests,
+        seen.scheme,
+        redirects_of(seen),
+        rate_limit_of(seen),
+    )
 
 
 def _use(

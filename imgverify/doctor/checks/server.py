@@ -16,6 +16,7 @@ from imgverify.report.explain import age_text
 
 if TYPE_CHECKING:
     from imgverify.doctor.observation import Observed, Seen
+    from imgverify.doctor.ratelimit import RateLimit
     from imgverify.registry.challenge import Challenge
 
 _OK: Final = 200
@@ -96,19 +97,27 @@ def _bearer(seen: Observed, challenge: Challenge) -> tuple[str, Mark, str]:
     return "bearer", Mark.GOOD, f"Bearer: tokens from {issuer}"
 
 
+def redirects_of(seen: Observed) -> dict[str, tuple[str, ...]]:
+    """Return the hosts that callers are sent to, for manifests and for blobs."""
+    ranged = seen.traits.ranged if seen.traits else None
+    asked = {
+        "manifests": [each.served for each in seen.sightings],
+        "blobs": [ranged.part] if ranged else [],
+    }
+    hosts = {
+        kind: [host for each in answers if isinstance(each, Reply) for host in each.served_by[1:]]
+        for kind, answers in asked.items()
+    }
+    return {kind: tuple(dict.fromkeys(each)) for kind, each in hosts.items()}
+
+
 def check_redirects(seen: Observed) -> Check:
     """Name the hosts that callers are sent to: they see what is pulled, and have to be reached."""
     topic = Topic.REDIRECTS
     if seen.traits is None:
         return unasked(topic)
-    kinds = {"manifests": [each.served for each in seen.sightings], "blobs": []}
-    if seen.traits.ranged is not None:
-        kinds["blobs"].append(seen.traits.ranged.part)
-    texts = []
-    for kind, answers in kinds.items():
-        hosts = [host for each in answers if isinstance(each, Reply) for host in each.served_by[1:]]
-        if hosts:
-            texts.append(f"{kind} to {', '.join(dict.fromkeys(hosts))}")
+    hosts = redirects_of(seen).items()
+    texts = [f"{kind} to {', '.join(each)}" for kind, each in hosts if each]
     if texts:
         return Check(topic, "elsewhere", Mark.GOOD, "; ".join(texts))
     if seen.traits.ranged is None:
@@ -116,11 +125,16 @@ def check_redirects(seen: Observed) -> Check:
     return Check(topic, "none", Mark.GOOD, "none: it answers for itself")
 
 
+def rate_limit_of(seen: Observed) -> RateLimit | None:
+    """Return what the server told last."""
+    replies = (each for each in all_seen(seen) if isinstance(each, Reply))
+    return read_rate_limit(each.headers for each in replies)
+
+
 def check_rate_limit(seen: Observed) -> Check:
     """Tell how much may still be asked for, if the server tells."""
-    topic = Topic.RATE_LIMIT
-    replies = [each for each in all_seen(seen) if isinstance(each, Reply)]
-    told = read_rate_limit(each.headers for each in replies)
+    topic, told = Topic.RATE_LIMIT, rate_limit_of(seen)
+    replies = (each for each in all_seen(seen) if isinstance(each, Reply))
     limited = next((each for each in replies if each.is_rate_limited), None)
     if limited is not None:
         wait = limited.headers.get("retry-after", "")
@@ -129,9 +143,5 @@ def check_rate_limit(seen: Observed) -> Check:
     if told is None:
         return Check(topic, "untold", Mark.GOOD, "none told")
     most = f" of {told.limit}" if told.limit is not None else ""
-    per = (
-        f", counted over {age_text(timedelta(seconds=told.window))}"
-        if told.window is not None
-        else ""
-    )
+    per = f", over {age_text(timedelta(seconds=told.window))}" if told.window is not None else ""
     return Check(topic, "told", Mark.GOOD, f"{told.remaining}{most} left{per}")
