@@ -1,15 +1,23 @@
 """The one line, the grades and the decision; what they rest on has tests of its own."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from imgverify.doctor.check import Mark, Topic
-from imgverify.doctor.judgement import Use
+from imgverify.doctor.checks import check_all
+from imgverify.doctor.gather import gather
+from imgverify.doctor.judgement import Use, judge
+from imgverify.doctor.observation import Observed, Reply, Scheme
 from imgverify.oci.digest import Digest
 from imgverify.oci.reference import Registry
+from imgverify.registry.client import Network
 from imgverify.registry.credentials import Credentials, CredentialStore
+from imgverify.registry.deadline import Deadline
+from imgverify.registry.session import NetworkSettings
 from imgverify.verdict import Decision, Grade
+from tests.support.certificate import self_signed
 from tests.support.fault import BLOBS, MANIFESTS, When
 from tests.support.faults import (
     Header,
@@ -29,12 +37,13 @@ from tests.support.image import (
     reserialised,
     trimmed,
 )
-from tests.support.registry import Shelf
+from tests.support.registry import FakeRegistry, Shelf
 from tests.support.tokens import BasicGuard
 from tests.unit.doctor.scene import (
     BY_TAG,
     HEADS,
     NEW,
+    NOW,
     OLD,
     PATH,
     TAG,
@@ -43,6 +52,7 @@ from tests.unit.doctor.scene import (
     at_root,
     check,
     only_with_ns,
+    place,
 )
 
 FORGED = index(tuple(release("app", "1.4.2-x.9", each.platform) for each in NEW.images))
@@ -307,3 +317,58 @@ def test_a_broken_answer_is_quoted(pair: Clinic) -> None:
     report = pair.examine()
     assert report.decision is Decision.DENY
     assert report.sentence == f"do not use: {pair.mirror.host} redirects more than 5 times"
+
+
+def test_neither_side_gives_the_image(pair: Clinic) -> None:
+    pair.upstream.play(Status(503))
+    pair.mirror.play(Reset(when=MANIFESTS))
+    report = pair.examine()
+    assert check(report, Topic.REFERRERS).answer == "unasked"
+    assert check(report, Topic.BY_DIGEST).answer == "unasked"
+    assert check(report, Topic.HEAD).answer == "unknown"
+    assert report.decision is Decision.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("realm", "words"),
+    [
+        ("token", "Bearer, and names no token server that can be asked"),
+        ("https://-x-/token", "Bearer, and names no token server that can be asked"),
+        ("https://auth.example/token", "Bearer: tokens from auth.example"),
+    ],
+)
+def test_where_tokens_come_from(pair: Clinic, realm: str, words: str) -> None:
+    challenge = f'Bearer realm="{realm}"'
+    pair.mirror.play(at_root(Status(401, (("WWW-Authenticate", challenge),))))
+    assert check(pair.examine(), Topic.LOGIN).text == words
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_mirror_with_tls(pair: Clinic, tmp_path: Path, *, checked: bool) -> None:
+    files = self_signed(tmp_path)
+    images = (pair.image(),)
+    with FakeRegistry(pair.mirror.shelf, certificate=files) as mirror:
+        host = Registry.parse(mirror.host)
+        settings = NetworkSettings(
+            frozenset({images[0].registry}), frozenset() if checked else frozenset({host})
+        )
+        with Network(settings, CredentialStore(), Deadline.after(10)) as network:
+            (report,) = judge(gather(network, (place(mirror, *images),), images), NOW)
+    found = check(report, Topic.API)
+    if checked:
+        assert "the TLS certificate is not valid" in found.text
+        assert (report.use, report.scheme) == (Use.UNKNOWN, Scheme.HTTPS)
+    else:
+        words = "registry/2.0, over https, its certificate not checked (--insecure-tls)"
+        assert (found.text, found.mark) == (words, Mark.NOTE)
+        assert (report.use, report.scheme) == (Use.TAGS_AND_DIGESTS, Scheme.UNCHECKED)
+
+
+def test_a_token_server_without_tls_is_said_to_be_one() -> None:
+    challenge = 'Bearer realm="http://auth.example/token"'
+    greeting = Reply(401, {"www-authenticate": challenge})
+    seen = Observed("m.example", Registry("m.example"), Scheme.HTTPS, greeting)
+    (api, login, *_) = check_all(seen, None)
+    assert (api.text, api.mark) == ("version 2, over https", Mark.GOOD)
+    assert login.mark is Mark.NOTE
+    assert login.text == "Bearer: tokens from auth.example over plain HTTP, which is refused"
