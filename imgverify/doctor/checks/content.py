@@ -113,7 +113,8 @@ def _honoured(ranged: Ranged, part: Reply) -> Check:
     topic = Topic.RANGE
     hint = "a transfer that breaks off starts again from the beginning"
     if part.status == _OK:
-        return Check(topic, "ignored", Mark.NOTE, "ignored: gives the whole blob", hint)
+        text = "ignored: gives the whole blob, as pull-through mirrors may the first time"
+        return Check(topic, "ignored", Mark.NOTE, text, hint)
     last = ranged.blob.size - 1
     said = part.headers.get("content-range", "")
     right = said in (f"bytes 1-{last}/{last + 1}", f"bytes 1-{last}/*")

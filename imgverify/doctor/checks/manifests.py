@@ -24,6 +24,8 @@ def check_head(seen: Observed) -> Check:
         return unasked(topic)
     served, head = seen.sightings[0].served, seen.traits.head
     if isinstance(served, Reply) and served.is_success:
+        if _is_schema1(served):
+            return unasked(topic, "no digest covers all of a schema 1 manifest")
         return _lying_get(served) or _head_against(head, seen.traits.again, served)
     if isinstance(head, Failure):
         return unknown(topic, head)
@@ -32,12 +34,14 @@ def check_head(seen: Observed) -> Check:
     return unasked(topic, NOT_GIVEN) if head.status == _NOT_FOUND else unknown(topic, head)
 
 
+def _is_schema1(served: Reply) -> bool:
+    return served.media_type is not None and served.media_type.kind is Kind.SCHEMA1
+
+
 def _lying_get(served: Reply) -> Check | None:
-    claimed, media_type = served.claimed, served.media_type
+    claimed = served.claimed
     if claimed is None or claimed.matches(served.body):
         return None
-    if media_type is not None and media_type.kind is Kind.SCHEMA1:
-        return None  # whose digest never covers all of it
     text = f"its header names {claimed.short}, its bytes hash to {served.digest.short}"
     return Check(Topic.HEAD, "lies", Mark.BAD, text)
 
@@ -131,7 +135,7 @@ def _converted(narrow: Reply, served: Reply, traits: Traits) -> Check:
     topic, index = Topic.ACCEPT, read_manifest(served)
     who = f"who accepts only {traits.accepted}"
     hint = "the digest is another one: ask by digest, or accept every type"
-    if narrow.media_type is not None and narrow.media_type.kind is Kind.SCHEMA1:
+    if _is_schema1(narrow):
         text = f"{who} gets a schema 1 manifest, made from this one"
         return Check(topic, "schema1", Mark.NOTE, text, hint)
     children = index.manifests if isinstance(index, Index) else ()

@@ -177,6 +177,15 @@ OUTCOMES: list[Outcome] = [
         ),
     ),
     (Topic.HEAD, "unasked", Mark.UNASKED, plays(Status(404, when=MANIFESTS))),
+    (
+        Topic.HEAD,
+        "unasked",
+        Mark.UNASKED,
+        plays(
+            Header("Content-Type", str(mediatype.SCHEMA1_SIGNED), when=MANIFESTS),
+            Header("Docker-Content-Digest", STRANGE, when=MANIFESTS),
+        ),
+    ),
     (Topic.BY_DIGEST, "served", Mark.GOOD, plays()),
     (Topic.BY_DIGEST, "served", Mark.GOOD, holds_one_image),
     (Topic.BY_DIGEST, "current", Mark.GOOD, stale_with_the_current),
