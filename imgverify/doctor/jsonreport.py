@@ -6,6 +6,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from imgverify.doctor.host.jsonreport import host_object
 from imgverify.oci import limits
 from imgverify.report.escape import escape
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imgverify.doctor.check import Check
+    from imgverify.doctor.host.model import HostReport
     from imgverify.doctor.images import ImageReport
     from imgverify.doctor.judgement import MirrorReport
     from imgverify.doctor.ratelimit import RateLimit
@@ -25,9 +27,13 @@ _SCHEMA: Final = "doctor.schema.json"
 _Object = dict[str, object]
 
 
-def render_json(mirrors: Sequence[MirrorReport]) -> str:
+def render_json(mirrors: Sequence[MirrorReport], hosts: Sequence[HostReport] = ()) -> str:
     """Write the report: ASCII only, and free of control characters even once it is parsed."""
-    report = {"schemaVersion": SCHEMA_VERSION, "mirrors": [_mirror(each) for each in mirrors]}
+    report = {
+        "schemaVersion": SCHEMA_VERSION,
+        "mirrors": [_mirror(each) for each in mirrors],
+        "host": [host_object(each) for each in hosts],
+    }
     return json.dumps(report, indent=2, ensure_ascii=True) + "\n"
 
 
