@@ -87,3 +87,59 @@ def test_without_an_image_a_mirror_is_a_host(run: Run, pair: Pair, mirror: str) 
 def test_a_mirror_named_twice_is_asked_once(run: Run, pair: Pair) -> None:
     doctor(run, pair, pair.mirror.host, pair.mirror.host)
     assert pair.mirror.count(path="/v2/") == 2
+
+
+# --- this host ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Another system, whose Docker has a mirror."""
+    file = tmp_path / "etc/docker/daemon.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"registry-mirrors": ["https://m.example"]}')
+    return tmp_path
+
+
+def test_where_this_host_would_look(run: Run, root: Path) -> None:
+    done = run("doctor", "--root", root, "--image", "nginx:1.27", "--image", "quay.io/a/b:1")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("Docker: asks m.example, then docker.io itself\n")
+    assert "Docker: asks quay.io itself\n" in done.out
+
+
+def test_where_this_host_would_look_for_programs(run: Run, root: Path) -> None:
+    done = run("doctor", "--root", root, "--image", "nginx:1.27", "--format", "json")
+    found = json.loads(done.out)
+    VALIDATOR.validate(found)
+    assert (found["mirrors"], [each["image"] for each in found["host"]]) == ([], ["nginx:1.27"])
+
+
+def test_what_this_host_has_configured(run: Run, root: Path) -> None:
+    done = run("doctor", "--root", root)
+    assert done.status == 0
+    assert done.out.startswith("Docker: configured for docker.io\n")
+
+
+def test_what_cannot_be_read_is_not_found_out(run: Run, root: Path) -> None:
+    (root / "etc/docker/daemon.json").write_text("{")
+    done = run("doctor", "--root", root, "--image", "nginx")
+    assert done.status == 3
+    assert "Docker: cannot be told: " in done.out
+
+
+@pytest.mark.parametrize("words", [["m.example"], ["--image", "a/b@x"], ["--image", "https://x/y"]])
+def test_words_that_do_not_go_together(run: Run, root: Path, words: list[str]) -> None:
+    done = run("doctor", "--root", root, *words)
+    assert (done.status, done.out) == (2, "")
+
+
+def test_this_users_own_configuration_is_read(
+    run: Run, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = root / "own.conf"
+    file.write_text('[[registry]]\nlocation = "r.example"\nblocked = true\n')
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(file))
+    done = run("doctor", "--image", "r.example/app:1")
+    assert "CRI-O: is forbidden to look for it\n" in done.out
