@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imgverify.registry.hostconfig.containers import ContainersConfiguration
     from imgverify.registry.hostconfig.docker import DockerConfiguration
     from imgverify.registry.hostconfig.model import Endpoint, TlsFiles
-    from imgverify.registry.hostconfig.registriesconf import RegistryEntry
+    from imgverify.registry.hostconfig.registriesconf import Location, RegistryEntry
 
 _HUB_API: Final = "registry-1.docker.io"
 _DROP_IN: Final = "zz-imgverify.conf"
@@ -83,17 +83,15 @@ class ContainersCloser:
         entry = self._entry(image)
         place = next(each for each in entry.mirrors if each.origin == mirror.origin)
         how = f"if {place.name} is your gate, add an entry that puts it in {entry.prefix}'s place"
-        text = _registry(entry.prefix, place.name) + ("insecure = true\n" if place.insecure else "")
+        text = _registry(entry.prefix, place)
         return (Closing(how, text, self.drop_in),)
 
     def by_digest(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:  # noqa: ARG002 - as above
         """Use the mirrors for digests alone."""
         entry = self._entry(image)
-        text = _registry(entry.prefix, entry.location.name)
+        text = _registry(entry.prefix, entry.location)
         for each in entry.mirrors:
-            text += f'\n[[registry.mirror]]\nlocation = "{each.name}"\n'
-            text += "insecure = true\n" if each.insecure else ""
-            text += 'pull-from-mirror = "digest-only"\n'
+            text += f'\n[[registry.mirror]]\n{_place(each)}pull-from-mirror = "digest-only"\n'
         how = "if that is not your gate, add an entry that lets it be asked by digest alone"
         return (Closing(how, text, self.drop_in),)
 
@@ -117,7 +115,7 @@ class ContainersCloser:
         if not image.registry.is_docker_hub or self.configuration.entry(other) is not None:
             return None
         text = f"the same image is to be had as {other}, and no entry is about that name"
-        blocked = _registry(_HUB_API, _HUB_API) + "blocked = true\n"
+        blocked = f'[[registry]]\nlocation = "{_HUB_API}"\nblocked = true'
         return Bypass(
             Gap.OTHER_NAME,
             text,
@@ -142,9 +140,14 @@ class ContainersCloser:
         return f"{folder}/{_DROP_IN}"
 
 
-def _registry(prefix: str, location: str) -> str:
-    text = f'[[registry]]\nprefix = "{prefix}"\n'
-    return f'{text}location = "{location}"\n' if location else text
+def _registry(prefix: str, location: Location) -> str:
+    return f'[[registry]]\nprefix = "{prefix}"\n{_place(location)}'
+
+
+def _place(location: Location) -> str:
+    """Write where it is, and how it is reached, as it was."""
+    name = f'location = "{location.name}"\n' if location.name else ""
+    return name + ("insecure = true\n" if location.insecure else "")
 
 
 @dataclass(frozen=True, slots=True)
