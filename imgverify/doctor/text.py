@@ -59,7 +59,7 @@ def _summary(mirrors: Sequence[MirrorReport], style: Style) -> Iterator[str]:
     yield f"{'MIRROR':<{width}}  JUDGEMENT"
     for each in mirrors:
         name = _name(each.name)
-        first, *rest = style.prose(escape(each.sentence), width + 2, 0)
+        first, *rest = style.prose(escape(each.sentence), width + 2, 0) or [""]
         yield f"{name:<{width}}  {_painted(each, first.lstrip(), style)}"
         yield from rest
 
@@ -83,7 +83,7 @@ def _block(mirror: MirrorReport, style: Style) -> Iterator[str]:
 
 
 def _check(check: Check, style: Style) -> Iterator[str]:
-    first, *rest = style.prose(escape(check.text), _INDENT, 0)
+    first, *rest = style.prose(escape(check.text), _INDENT, 0) or [""]
     yield f"  {_mark(check.mark, style)}  {_TITLES[check.topic]:<{_TITLE}}  {first[_INDENT:]}"
     yield from rest
     if check.hint:
