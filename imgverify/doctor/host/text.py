@@ -29,10 +29,25 @@ def render_host(report: HostReport, *, colour: bool, width: int | None) -> str:
     """Write a block for each runtime: where it looks, and how that can be got around."""
     style = Style(colour=colour, width=width)
     blocks = ["\n".join(_runtime(each, report.name, style)) for each in report.runtimes]
-    if not report.name:
-        text = "to see where each would look, name an image: --image docker.io/library/nginx:1.27"
-        blocks.append("\n".join(style.prose(text, 0)))
+    blocks += ["\n".join(style.prose(each, 0)) for each in _next(report)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _next(report: HostReport) -> Iterator[str]:
+    """Say what to ask next."""
+    if not report.name:
+        yield "to see where each would look, name an image: --image docker.io/library/nginx:1.27"
+    commands: dict[str, dict[str, None]] = {}
+    for lookup in (each for runtime in report.runtimes for each in runtime.lookups):
+        for endpoint in lookup.endpoints:
+            there = endpoint.image.repository
+            if not endpoint.is_upstream and there.route.api_path == DIRECT.api_path:
+                same = there.path == lookup.image.repository.path
+                name = str(there.registry if same else endpoint.image)
+                commands.setdefault(str(lookup.image), {})[_name(name)] = None
+    for image, names in commands.items():
+        command = f"imgverify doctor {' '.join(names)} --image {_name(image)}"
+        yield f"to see what the mirrors really do: {command}"
 
 
 def _runtime(runtime: RuntimeReport, name: str, style: Style) -> Iterator[str]:

@@ -101,6 +101,9 @@ def test_the_text_of_a_runtime(host: Host) -> None:
         "      then says what tags mean\n"
         f"    in {file}:\n"
         '        capabilities = ["pull"]\n'
+        "\n"
+        "to see what the mirrors really do: imgverify doctor m.example --image\n"
+        "  docker.io/library/nginx:1.27\n"
     )
 
 
@@ -113,6 +116,13 @@ def test_nothing_configured_means_that_the_registry_is_asked(host: Host) -> None
     said = text(host)
     assert said.count("no configuration was found: its defaults hold") == 3
     assert said.count("asks docker.io itself") == 3
+
+
+def test_the_command_that_asks_the_mirrors(configured: Host) -> None:
+    names = "m.example m.example/hub/library/nginx:1.27"
+    command = f"imgverify doctor {names} --image {NGINX}"
+    assert text(configured).endswith(f"\nto see what the mirrors really do: {command}\n")
+    assert "really do" not in text(configured, "quay.io/team/app:1")
 
 
 def test_docker_has_mirrors_of_docker_hub_alone(configured: Host) -> None:
