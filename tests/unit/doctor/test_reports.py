@@ -11,11 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from imgverify.doctor.check import ANSWERS, ANYWHERE, Check, Mark, Topic
+from imgverify.doctor.host.model import Gap
 from imgverify.doctor.jsonreport import render_json, schema_text
 from imgverify.doctor.judgement import MirrorReport, Use
 from imgverify.doctor.observation import Scheme
 from imgverify.doctor.text import render_text
 from imgverify.exitcode import of_decisions
+from imgverify.registry.hostconfig.model import Protection, Runtime
 from imgverify.verdict import Decision, Grade
 from tests.unit.doctor.reports import GOOD, REPORTS, image, report
 from tests.unit.report.harm import commands, unseen
@@ -30,6 +32,9 @@ ENUMS: dict[str, type[Enum]] = {
     "mirror.scheme": Scheme,
     "check.topic": Topic,
     "image.grade": Grade,
+    "runtime.runtime": Runtime,
+    "endpoint.protection": Protection,
+    "bypass.gap": Gap,
 }
 
 
@@ -63,7 +68,7 @@ def test_schema_and_code_know_the_same_answers() -> None:
 
 def test_every_object_of_the_schema_is_closed_and_complete() -> None:
     described = [each for each in _objects(SCHEMA) if "properties" in each and "type" in each]
-    assert len(described) == 6
+    assert len(described) == 13
     for each in described:
         assert each["additionalProperties"] is False
         assert set(each["required"]) == set(each["properties"])
