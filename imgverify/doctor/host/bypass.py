@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from imgverify.oci.reference import Reference
     from imgverify.registry.hostconfig.model import Endpoint, PullSources
 
+    Endpoints = tuple[Endpoint, ...]
+
 PROTECTIONS: Final = {
     Protection.UNCHECKED: "its certificate is not checked",
     Protection.OPTIONAL: "where TLS fails plain HTTP is used",
@@ -28,8 +30,8 @@ class Closer(Protocol):
     def name(self) -> str:
         """What the runtime is called in a sentence."""
 
-    def only(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:
-        """Let nobody be asked but a mirror."""
+    def only(self, image: Reference, mirror: Endpoint, past: Endpoints) -> tuple[Closing, ...]:
+        """Let nobody be asked but a mirror; `past` is where the registry itself is asked now."""
 
     def by_digest(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:
         """Let a mirror no longer say what a tag means."""
@@ -47,12 +49,14 @@ class Closer(Protocol):
 def bypasses(image: Reference, sources: PullSources, closer: Closer) -> tuple[Bypass, ...]:
     """Return every gap, the widest first."""
     mirrors = sources.mirrors
-    upstream = [each for each in sources.endpoints if each.is_upstream and each.blocked is None]
+    upstream = tuple(
+        each for each in sources.endpoints if each.is_upstream and each.blocked is None
+    )
     found: list[Bypass] = []
     if upstream and not mirrors:
         found.append(Bypass(Gap.NO_MIRROR, closer.without_mirror(image)))
     if upstream and mirrors:
-        found.append(_falls_through(image, mirrors[-1], closer))
+        found.append(_falls_through(image, mirrors[-1], upstream, closer))
     if mirrors and (other := closer.other_name(image, mirrors[-1])) is not None:
         found.append(other)
     if image.tag is not None and image.digest is None:
@@ -61,12 +65,12 @@ def bypasses(image: Reference, sources: PullSources, closer: Closer) -> tuple[By
     return tuple(found)
 
 
-def _falls_through(image: Reference, last: Endpoint, closer: Closer) -> Bypass:
+def _falls_through(image: Reference, last: Endpoint, upstream: Endpoints, closer: Closer) -> Bypass:
     text = (
         f"what the mirrors do not give, {closer.name} gets from {image.registry} itself:"
         " a mirror that refuses an image stops nobody"
     )
-    return Bypass(Gap.FALLS_THROUGH, text, closer.only(image, last))
+    return Bypass(Gap.FALLS_THROUGH, text, closer.only(image, last, upstream))
 
 
 def _resolving(image: Reference, mirrors: tuple[Endpoint, ...], closer: Closer) -> Iterator[Bypass]:

@@ -11,6 +11,7 @@ from imgverify.doctor.host.model import Bypass, Closing, Gap
 from imgverify.registry.hostconfig.model import Protection
 
 if TYPE_CHECKING:
+    from imgverify.doctor.host.bypass import Endpoints
     from imgverify.oci.reference import Reference
     from imgverify.registry.hostconfig.containerd import ContainerdConfiguration
     from imgverify.registry.hostconfig.containers import ContainersConfiguration
@@ -30,7 +31,7 @@ class DockerCloser:
     configuration: DockerConfiguration
     name: str = "Docker"
 
-    def only(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:  # noqa: ARG002 - a Closer's
+    def only(self, image: Reference, mirror: Endpoint, past: Endpoints) -> tuple[Closing, ...]:  # noqa: ARG002 - a Closer's
         """Let Docker Hub's name lead nowhere: no setting of Docker's does."""
         how = "no setting of Docker's does; to take Docker Hub itself away from this host, add"
         return (Closing(how, f"0.0.0.0 {_HUB_API}", "/etc/hosts"),)
@@ -78,17 +79,20 @@ class ContainersCloser:
     configuration: ContainersConfiguration
     name: str = "Podman"
 
-    def only(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:
+    def only(self, image: Reference, mirror: Endpoint, past: Endpoints) -> tuple[Closing, ...]:  # noqa: ARG002 - as above
         """Put the mirror in the registry's own place."""
         entry = self._entry(image)
-        place = next(each for each in entry.mirrors if each.origin == mirror.origin)
+        places = (*entry.mirrors, entry.location)
+        place = next(each for each in places if each.origin == mirror.origin)
         how = f"if {place.name} is your gate, add an entry that puts it in {entry.prefix}'s place"
         text = _registry(entry.prefix, place)
         return (Closing(how, text, self.drop_in),)
 
-    def by_digest(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:  # noqa: ARG002 - as above
-        """Use the mirrors for digests alone."""
+    def by_digest(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:
+        """Use the mirrors for digests alone, which a location cannot be."""
         entry = self._entry(image)
+        if mirror.origin == entry.location.origin:
+            return ()
         text = _registry(entry.prefix, entry.location)
         for each in entry.mirrors:
             text += f'\n[[registry.mirror]]\n{_place(each)}pull-from-mirror = "digest-only"\n'
@@ -157,9 +161,12 @@ class ContainerdCloser:
     configuration: ContainerdConfiguration
     name: str = "containerd"
 
-    def only(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:
-        """Let the server be the mirror."""
+    def only(self, image: Reference, mirror: Endpoint, past: Endpoints) -> tuple[Closing, ...]:
+        """Let the server be the mirror, and the registry itself no host."""
         how = f"if {mirror.address} is your gate, begin the file so, without another server"
+        lines = [each.origin.line for each in past if each.origin and each.origin.line]
+        if lines:
+            how += f", and take away the table in line {', '.join(map(str, lines))}"
         return (Closing(how, _server(mirror), self._file(image, mirror)),)
 
     def by_digest(self, image: Reference, mirror: Endpoint) -> tuple[Closing, ...]:

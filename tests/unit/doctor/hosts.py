@@ -59,6 +59,12 @@ class Host:
 def _into_hosts_toml(before: str, closing: Closing) -> str:
     """Begin the file anew, or set keys in its one table."""
     if "change its table" not in closing.how:
+        for line in re.findall(r"[0-9]+", closing.how.partition("table in line ")[2])[::-1]:
+            lines = before.splitlines(keepends=True)
+            start, stop = int(line) - 1, int(line)
+            while stop < len(lines) and not lines[stop].startswith("["):
+                stop += 1
+            before = "".join(lines[:start] + lines[stop:])
         rest = re.sub(r"^server = .*\n", "", before, flags=re.MULTILINE)
         return f"{closing.text}\n{rest}"
     if closing.text.startswith("["):

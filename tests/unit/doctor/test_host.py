@@ -272,6 +272,17 @@ def test_unprotected_mirrors_of_docker(host: Host, fields: dict[str, list[str]])
     assert {each.protection for each in lookup.endpoints} == {Protection.CHECKED}
 
 
+def test_a_mirror_that_is_the_registry_itself_before_another_location(host: Host) -> None:
+    text = '[[registry]]\nprefix = "docker.io"\nlocation = "m.example"\n'
+    host.write(REGISTRIES, f'{text}[[registry.mirror]]\nlocation = "docker.io"\n')
+    lookup = host.lookup(CONTAINERS)
+    assert gaps(lookup) == [Gap.FALLS_THROUGH, Gap.OTHER_NAME, Gap.MIRROR_RESOLVES]
+    # A location is asked for tags, whatever is written.
+    assert bypass(lookup, Gap.MIRROR_RESOLVES).closings == ()
+    host.apply(bypass(lookup, Gap.FALLS_THROUGH).closings[0])
+    assert {each.address for each in host.lookup(CONTAINERS).endpoints} == {"https://m.example/v2"}
+
+
 def test_loopback_is_never_checked_by_docker(host: Host) -> None:
     host.write(DAEMON, json.dumps({"registry-mirrors": ["https://127.0.0.1:5000"]}))
     assert bypass(host.lookup(DOCKER), Gap.UNPROTECTED).closings == ()
