@@ -178,12 +178,16 @@ class ContainerdCloser:
         return (Closing(how, 'capabilities = ["pull"]', self._file(image, mirror)),)
 
     def protect(self, image: Reference, endpoint: Endpoint) -> tuple[Closing, ...]:
-        """Take `skip_verify` away, and name an authority instead."""
+        """Ask by https, and name an authority in place of `skip_verify`."""
         scheme, _, rest = endpoint.address.partition("://")
         text = 'skip_verify = false\nca = "ca.crt"'
-        if scheme == "http":
-            text = f'[host."https://{rest}"]\n{text}'
-        how = "put the certificate of its authority at ca.crt beside the file, and change its table"
+        authority = "put the certificate of its authority at ca.crt beside the file"
+        if endpoint.origin is None or endpoint.origin.line is None:
+            how = f"{authority}, and begin the file so, without another server"
+            text = f'server = "https://{rest}"\n{text}'
+        else:
+            how = f"{authority}, and change its table"
+            text = f'[host."https://{rest}"]\n{text}' if scheme == "http" else text
         return (Closing(how, text, self._file(image, endpoint)),)
 
     def without_mirror(self, image: Reference) -> str:

@@ -65,7 +65,9 @@ def _into_hosts_toml(before: str, closing: Closing) -> str:
             while stop < len(lines) and not lines[stop].startswith("["):
                 stop += 1
             before = "".join(lines[:start] + lines[stop:])
-        rest = re.sub(r"^server = .*\n", "", before, flags=re.MULTILINE)
+        names = "|".join(line.partition(" = ")[0] for line in closing.text.splitlines())
+        top, mark, tables = before.partition("[")
+        rest = re.sub(rf"^({names}) = .*\n", "", top, flags=re.MULTILINE) + mark + tables
         return f"{closing.text}\n{rest}"
     if closing.text.startswith("["):
         return re.sub(r"\[host\..*\]", lambda _: closing.text, before)

@@ -308,11 +308,22 @@ def test_unprotected_places_of_containers(host: Host) -> None:
     assert Gap.UNPROTECTED not in gaps(host.lookup(CONTAINERS))
 
 
+def test_an_unprotected_registry_of_containerds_own(host: Host) -> None:
+    # On loopback plain HTTP is what it takes without a word.
+    name = "127.0.0.1:5000/app:1"
+    (closing,) = bypass(host.lookup(CONTAINERD, name), Gap.UNPROTECTED).closings
+    assert closing.file == "/etc/containerd/certs.d/127.0.0.1:5000/hosts.toml"
+    host.write(closing.file[1:], f"{closing.text}\n")
+    assert gaps(host.lookup(CONTAINERD, name)) == [Gap.NO_MIRROR]
+
+
 @pytest.mark.parametrize(
     "table",
     [
         '[host."https://m.example"]\nskip_verify = true\n',
         '[host."http://m.example"]\n',
+        'server = "http://m.example"\n',
+        'server = "https://m.example"\nskip_verify = true\n',
     ],
 )
 def test_unprotected_hosts_of_containerd(host: Host, table: str) -> None:
