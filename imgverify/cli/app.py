@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from imgverify.registry.client import Network
     from imgverify.registry.deadline import Deadline
     from imgverify.registry.hostconfig.choice import HostAccess
+    from imgverify.registry.hostconfig.read import HostPlaces
     from imgverify.verdict import Verdict
     from imgverify.verify.question import Question
 
 _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
     "compare": "Compare two references, whatever they are called.",
+    "doctor": "Say what a mirror really does, and where this host would look.",
     "pull": "Verify an image, then fetch exactly what was verified.",
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
     "completion": "Print the completion script for a shell.",
@@ -72,11 +74,9 @@ class App:
         if asked.mirrors_from is None:
             return questions_from(images, asked), None
         from imgverify.registry.hostconfig.choice import HostMirrors  # noqa: PLC0415 - seldom
-        from imgverify.registry.hostconfig.read import HostPlaces, read_hosts  # noqa: PLC0415
+        from imgverify.registry.hostconfig.read import read_hosts  # noqa: PLC0415 - as above
 
-        named = os.environ.get("CONTAINERS_REGISTRIES_CONF")
-        places = HostPlaces(home=Path.home(), registries_conf=Path(named) if named else None)
-        host = HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, places))
+        host = HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, host_places(None)))
         questions = questions_from(images, asked, host)
         upstreams = [each.upstream for each in questions]
         for each in (mirror for upstream in upstreams for mirror in host.mirrors(upstream)):
@@ -127,6 +127,16 @@ class App:
     def shows_progress(self) -> bool:
         """Whether somebody watches."""
         return is_terminal(sys.stderr) and not self.quiet
+
+
+def host_places(root: Path | None) -> HostPlaces:
+    """Return where this host is configured, or another one that lies below `root`."""
+    from imgverify.registry.hostconfig.read import HostPlaces  # noqa: PLC0415 - seldom
+
+    if root is not None:
+        return HostPlaces(root)
+    named = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+    return HostPlaces(home=Path.home(), registries_conf=Path(named) if named else None)
 
 
 @contextmanager

@@ -71,6 +71,13 @@ TOKEN_LIFETIME_MAX: Final = 3600.0
 # Comparing.
 TAG_MOVES: Final = 3
 
+# Probing a mirror. Few make more than 15 requests necessary, redirects and logins included.
+PROBE_REQUESTS: Final = 20
+PROBE_IMAGE_REQUESTS: Final = 5
+PROBE_TIMEOUT: Final = 10.0
+PROBE_FAILURES: Final = 2
+PROBE_BLOB_SIZE: Final = 256 * KIB
+
 
 # Reading layers: ratio counts once EXPANSION_FREE bytes have come out.
 EXPANSION_RATIO: Final = 200

@@ -26,9 +26,9 @@ from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import Index, parse_manifest
 from imgverify.oci.mediatype import ACCEPT_MANIFEST, MediaType
 from imgverify.oci.stream import verified
+from imgverify.registry.deadline import Clock
 from imgverify.registry.failure import about
 from imgverify.registry.listing import Referrers, list_referrers, list_tags, merge_referrers
-from imgverify.registry.ratelimit import Clock
 from imgverify.registry.session import Answer, Call, NetworkSettings, Session
 from imgverify.registry.urls import api_url, registry_of
 
@@ -75,7 +75,10 @@ class Named:
 
 
 class Network:
-    """The way to every repository, with one deadline for all that is done; a context manager."""
+    """The way to every repository, with one deadline for all that is done; a context manager.
+
+    `allowance` is the most requests that are made.
+    """
 
     def __init__(
         self,
@@ -85,12 +88,23 @@ class Network:
         *,
         now: datetime | None = None,
         tell: Callable[[str], None] | None = None,
+        allowance: int | None = None,
     ) -> None:
         """With `now`, errors name the time to try again; `tell` is told of long waits."""
         self.settings = settings
         self.deadline = deadline
+        self._credentials = credentials
         clock = None if now is None else Clock(now, time.monotonic())
-        self._session = Session(settings, credentials, clock, tell)
+        self._session = Session(settings, credentials, clock=clock, tell=tell, allowance=allowance)
+
+    def apart(self, allowance: int) -> Network:
+        """Return a network for one host: connections and logins of its own, so many requests."""
+        return Network(self.settings, self._credentials, self.deadline, allowance=allowance)
+
+    @property
+    def sent(self) -> int:
+        """The number of requests that were made, those to token servers included."""
+        return self._session.sent
 
     def at(self, repository: Repository, side: Side) -> RemoteRepository:
         """Return a repository as one side of a comparison."""
@@ -149,6 +163,22 @@ class RemoteRepository:
     def host(self) -> str:
         """The host that is asked first, as `served_by` has it."""
         return str(registry_of(self._url("/")))
+
+    def greet(self) -> Answer:
+        """Ask the registry whether it speaks version 2 of the API, without logging in.
+
+        Whatever it answers is given; it is still to be closed.
+        """
+        insecure = self._session.settings.insecure_http
+        registry = self.repository.registry
+        url = api_url(registry, f"{self.repository.route.api_path}/", insecure_http=insecure)
+        with self._at_side():
+            return self._session.ask(_soon(Call("GET", url, registry, self.deadline)))
+
+    def look(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """Ask for a path below the repository, once; whatever is answered is given, unread."""
+        with self._at_side():
+            return self._session.converse(_soon(self._call(method, path, headers)))
 
     def resolve(self, reference: Reference) -> Named:
         """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.
@@ -303,6 +333,11 @@ class RemoteRepository:
             if error.side is Side.LOCAL:
                 error.side = self.side
             raise
+
+
+def _soon(call: Call) -> Call:
+    """Begin a call that a quick answer is wanted of, or none."""
+    return replace(call, seconds=limits.PROBE_TIMEOUT).begun()
 
 
 def _name(reference: Reference) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from imgverify.errors import SourceError
     from imgverify.oci.reference import Registry
+    from imgverify.registry.deadline import Clock
     from imgverify.registry.proxy import Proxy
-    from imgverify.registry.ratelimit import Clock
 
 #: What a fault's text says where a host refused this client, and not the other way round.
 CLIENT_CERTIFICATE: Final = "it wants a client certificate"

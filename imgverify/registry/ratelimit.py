@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import email.utils
 import re
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from imgverify.oci import limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from imgverify.registry.deadline import Clock
 
 # As Docker Hub writes it: "100;w=21600". Anything else is unknown, and never guessed at.
 _COUNT: Final = re.compile(r"(?P<count>[0-9]{1,9})(?:;w=(?P<window>[0-9]{1,9}))?", re.ASCII)
@@ -48,22 +49,6 @@ class RateLimit:
     @property
     def _within(self) -> str:
         return f" in {span(self.window)}" if self.window else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """What time it is, for who may not look: `now` was said when a monotonic clock showed `at`."""
-
-    now: datetime
-    at: float
-
-    def later(self, seconds: float) -> str:
-        """Return the UTC that many seconds from now, to the next whole second."""
-        passed = time.monotonic() - self.at
-        moment = self.now.astimezone(UTC) + timedelta(
-            seconds=passed + seconds, microseconds=999_999
-        )
-        return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def parse_rate_limit(headers: Mapping[str, str]) -> RateLimit | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -47,10 +48,10 @@ if TYPE_CHECKING:
     from imgverify.errors import SourceError
     from imgverify.oci.reference import Registry
     from imgverify.registry.credentials import CredentialStore, Place
-    from imgverify.registry.deadline import Deadline
+    from imgverify.registry.deadline import Clock, Deadline
     from imgverify.registry.dial import Dialer
     from imgverify.registry.proxy import Proxies
-    from imgverify.registry.ratelimit import Clock, RateLimit
+    from imgverify.registry.ratelimit import RateLimit
     from imgverify.registry.tls import HostTls
 
 Result = TypeVar("Result")
@@ -116,7 +117,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response with a status of 2xx, not yet read, and the hosts that were asked, in order.
+    """A response, not yet read, and the hosts that were asked, in order.
 
     Use it as a context manager: leaving it gives the connection back, or closes it.
     """
@@ -142,16 +143,23 @@ class Session:
     """Sends calls; safe to share between threads.
 
     `clock` lets it say when to try again; `tell` is told of long waits, in a sentence.
+    `allowance` is the most requests that it ever makes, those to token servers and those that
+    redirects cause included; `LimitExceeded` is raised instead of one more.
     """
 
     def __init__(
         self,
         settings: NetworkSettings,
         credentials: CredentialStore,
+        *,
         clock: Clock | None = None,
         tell: Callable[[str], None] | None = None,
+        allowance: int | None = None,
     ) -> None:
         self.settings = settings
+        self.sent = 0
+        self._allowance = allowance
+        self._lock = threading.Lock()
         self._clock = clock
         self._tell = tell
         connector = Connector(settings.security, settings.proxies, settings.dialer)
@@ -221,17 +229,10 @@ class Session:
 
     def attempt(self, call: Call) -> Answer:
         """Do what `send` does, once."""
-        response, served_by = self._follow(call)
-        for learn in (self._authenticator.challenged, self._authenticator.widened):
-            if not _may_be_answered(response, call):
-                break
-            response.close()
-            if not learn(call.place, response, call.deadline):
-                break
-            response, served_by = self._follow(call)
+        answer = self.converse(call)
+        response = answer.response
         if response.is_success:
-            _refuse_encoding(response)
-            return Answer(response, served_by)
+            return answer
         try:
             raise self._error(call, response)
         finally:
@@ -245,7 +246,23 @@ class Session:
             return unauthorized_elsewhere(call.registry, host, status)
         return unauthorized(host, status, self._authenticator.source(call.place))
 
-    def _follow(self, call: Call) -> tuple[httpx.Response, tuple[str, ...]]:
+    def converse(self, call: Call) -> Answer:
+        """Carry a call through login and redirects to an answer of whatever status.
+
+        A challenge that cannot be met is given back closed.
+        """
+        answer = self.ask(call)
+        for learn in (self._authenticator.challenged, self._authenticator.widened):
+            if not _may_be_answered(answer.response, call):
+                break
+            answer.response.close()
+            if not learn(call.place, answer.response, call.deadline):
+                break
+            answer = self.ask(call)
+        return answer
+
+    def ask(self, call: Call) -> Answer:
+        """Carry a call through redirects to an answer of whatever status, a challenge included."""
         url = call.url
         served_by: tuple[str, ...] = (str(registry_of(url)),)
         headers = {
@@ -263,7 +280,9 @@ class Session:
             if same_origin(url, call.url) and (limit := parse_rate_limit(response.headers)):
                 self._rate_limits[call.registry] = limit
             if response.status_code not in _REDIRECTS:
-                return response, served_by
+                if response.is_success:
+                    _refuse_encoding(response)
+                return Answer(response, served_by)
             response.close()
             target = self._redirect_target(url, response)
             headers = _travelling(headers, url, target)
@@ -283,6 +302,7 @@ class Session:
         return target
 
     def _exchange(self, request: httpx.Request, deadline: Deadline) -> httpx.Response:
+        self._count()
         request.extensions["deadline"] = deadline
         host = registry_of(request.url)
         with about(host):
@@ -304,6 +324,13 @@ class Session:
         return host == other or not self._peers.get(other, set()).isdisjoint(
             self._peers.get(host, ())
         )
+
+    def _count(self) -> None:
+        with self._lock:
+            if self._allowance is not None and self.sent >= self._allowance:
+                msg = f"{self._allowance} requests were made, which is all that are"
+                raise LimitExceeded(msg)
+            self.sent += 1
 
     def _ask_for_token(self, request: httpx.Request) -> TokenAnswer:
         realm = registry_of(request.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,6 +11,7 @@ from imgverify.oci import limits
 from imgverify.oci.reference import Reference
 from imgverify.report.escape import escape
 from imgverify.report.explain import Occasion, counted, coverage_text, explain
+from imgverify.report.layout import GREEN, RED, YELLOW, Style
 from imgverify.verdict import Decision, Grade, Level, ResolvedFrom
 
 if TYPE_CHECKING:
@@ -29,23 +29,21 @@ _COMPARED: Final = _WORDS | {Decision.ALLOW: "IDENTICAL", Decision.DENY: "DIFFER
 _RUNGS: Final = {ResolvedFrom.UPSTREAM: "asked directly"}
 _LEVELS: Final = {Level.ERROR: "errors", Level.WARNING: "warnings", Level.NOTE: "notes"}
 
-_RED, _GREEN, _YELLOW = "31", "32", "33"
 _DECISION_COLOURS: Final = {
-    Decision.ALLOW: _GREEN,
-    Decision.DENY: _RED,
-    Decision.INCONCLUSIVE: _YELLOW,
+    Decision.ALLOW: GREEN,
+    Decision.DENY: RED,
+    Decision.INCONCLUSIVE: YELLOW,
 }
 _GRADE_COLOURS: Final = {
-    Grade.IDENTICAL: _GREEN,
-    Grade.SUBSET: _GREEN,
-    Grade.REPACKAGED: _YELLOW,
-    Grade.STALE: _YELLOW,
-    Grade.MISSING: _YELLOW,
-    Grade.DIVERGED: _RED,
-    Grade.INCONCLUSIVE: _YELLOW,
+    Grade.IDENTICAL: GREEN,
+    Grade.SUBSET: GREEN,
+    Grade.REPACKAGED: YELLOW,
+    Grade.STALE: YELLOW,
+    Grade.MISSING: YELLOW,
+    Grade.DIVERGED: RED,
+    Grade.INCONCLUSIVE: YELLOW,
 }
 
-_NARROWEST: Final = 40
 # A note with less room than this beside the table goes below its row.
 _NOTE_WIDTH: Final = 28
 
@@ -62,33 +60,10 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Style:
-    """How lines are laid out."""
+class _Style(Style):
+    """How lines are laid out, and what for."""
 
-    colour: bool
-    width: int | None
     occasion: Occasion
-
-    def paint(self, text: str, code: str) -> str:
-        """Colour a word; padding stays outside, so columns do not depend on colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
-
-    def fits(self, length: int) -> bool:
-        """Tell whether a line of `length` characters need not be broken."""
-        return self.width is None or length <= self.width
-
-    def prose(self, text: str, indent: int, hang: int = 2) -> list[str]:
-        """Break a sentence between words; what follows the first line hangs by `hang` more."""
-        if self.width is None:
-            return [" " * indent + text]
-        return textwrap.wrap(
-            text,
-            max(self.width, _NARROWEST),
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + hang),
-            break_long_words=False,  # digests and names are copied whole
-            break_on_hyphens=False,
-        )
 
 
 def render_text(

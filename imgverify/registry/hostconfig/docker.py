@@ -58,6 +58,14 @@ class Insecure:
         address = _ip(bare)
         return address is not None and any(address in each for each in self._all_networks)
 
+    def without(self, host: str) -> Insecure:
+        """Return what is left once nothing is said of a host."""
+        address = _ip(Registry.parse(host).host)
+        return Insecure(
+            tuple(each for each in self.hosts if each != host),
+            tuple(each for each in self.networks if address is None or address not in each),
+        )
+
     def caveats(self, host: str) -> tuple[str, ...]:
         """Say what only the address of a name would tell."""
         if not self.networks or self.covers(host) or _ip(Registry.parse(host).host) is not None:

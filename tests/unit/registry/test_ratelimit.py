@@ -16,9 +16,8 @@ from imgverify.registry import deadline as deadline_module
 from imgverify.registry import session as session_module
 from imgverify.registry.client import Network
 from imgverify.registry.credentials import CredentialStore
-from imgverify.registry.deadline import Deadline
+from imgverify.registry.deadline import Clock, Deadline
 from imgverify.registry.ratelimit import (
-    Clock,
     RateLimit,
     next_step,
     parse_rate_limit,
