@@ -12,7 +12,7 @@ import httpx
 
 from imgverify.errors import NotFound, RateLimited, Unauthorized, Unreachable
 from imgverify.oci import limits
-from imgverify.registry.ratelimit import next_step, parse_rate_limit, parse_retry_after
+from imgverify.registry.ratelimit import parse_rate_limit, parse_retry_after, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imgverify.oci.reference import Registry
     from imgverify.registry.deadline import Clock
     from imgverify.registry.proxy import Proxy
+    from imgverify.registry.ratelimit import RateLimit
 
 #: What a fault's text says where a host refused this client, and not the other way round.
 CLIENT_CERTIFICATE: Final = "it wants a client certificate"
@@ -108,6 +109,20 @@ def status_error(
         return RateLimited(msg, hint=hint, retry_after=wait)
     hint = "the registry is at fault: try again later"
     return Unreachable(msg, hint=hint, transient=status in _TRANSIENT, status=status)
+
+
+def next_step(limit: RateLimit | None, wait: float | None, clock: Clock | None) -> str:
+    """Say which limit was hit just now, and when to try again; without a clock, in how long."""
+    spent = limit is not None and limit.remaining == 0
+    which = f"the rate limit ({limit.name})" if limit and spent else "the rate limit"
+    step, before = "try again", "after"
+    if wait is None and limit and spent and limit.window:
+        # It is not said when the window began, only how long it is.
+        wait, step, before = float(limit.window), "it is renewed", "by"
+    if wait is None or wait > limits.RETRY_AFTER_SAID:
+        return f"{which} is used up: try again later"
+    when = f"{before} {clock.later(wait)}" if clock else f"in {span(wait)}"
+    return f"{which} is used up: {step} {when}"
 
 
 def unauthorized(

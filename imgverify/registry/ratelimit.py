@@ -13,8 +13,6 @@ from imgverify.oci import limits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imgverify.registry.deadline import Clock
-
 # As Docker Hub writes it: "100;w=21600". Anything else is unknown, and never guessed at.
 _COUNT: Final = re.compile(r"(?P<count>[0-9]{1,9})(?:;w=(?P<window>[0-9]{1,9}))?", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
@@ -83,20 +81,6 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (_utc(then) - _utc(now)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def next_step(limit: RateLimit | None, wait: float | None, clock: Clock | None) -> str:
-    """Say which limit was hit just now, and when to try again; without a clock, in how long."""
-    spent = limit is not None and limit.remaining == 0
-    which = f"the rate limit ({limit.name})" if limit and spent else "the rate limit"
-    step, before = "try again", "after"
-    if wait is None and limit and spent and limit.window:
-        # It is not said when the window began, only how long it is.
-        wait, step, before = float(limit.window), "it is renewed", "by"
-    if wait is None or wait > limits.RETRY_AFTER_SAID:
-        return f"{which} is used up: try again later"
-    when = f"{before} {clock.later(wait)}" if clock else f"in {span(wait)}"
-    return f"{which} is used up: {step} {when}"
 
 
 def span(seconds: float) -> str:

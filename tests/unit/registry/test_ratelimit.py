@@ -17,9 +17,9 @@ from imgverify.registry import session as session_module
 from imgverify.registry.client import Network
 from imgverify.registry.credentials import CredentialStore
 from imgverify.registry.deadline import Clock, Deadline
+from imgverify.registry.failure import next_step
 from imgverify.registry.ratelimit import (
     RateLimit,
-    next_step,
     parse_rate_limit,
     parse_retry_after,
     span,
