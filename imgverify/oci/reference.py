@@ -41,6 +41,10 @@ class Registry:
     def parse(cls, text: str) -> Self:
         """Read `host[:port]`; raises `InvalidReference`."""
         _printable(text)
+        if "@" in text:
+            # Not quoted: what stands before an @ may be a password.
+            msg = "a registry is written as its host alone, without a user"
+            raise InvalidReference(msg, hint="credentials come from docker login")
         host, port = _split_port(text)
         if host.startswith("["):
             host = _ipv6(host)
