@@ -48,7 +48,7 @@ def _mirror(mirror: MirrorReport) -> _Object:
         "use": mirror.use.value,
         "sentence": escape(mirror.sentence),
         "decision": mirror.decision.value,
-        "requests": mirror.requests,
+        "requests": mirror.sent,
         "scheme": mirror.scheme.value,
         "redirects": {
             kind: [escape(each) for each in hosts] for kind, hosts in mirror.redirects.items()

@@ -48,7 +48,7 @@ class MirrorReport:
     sentence: str
     checks: tuple[Check, ...]
     images: tuple[ImageReport, ...]
-    requests: int
+    sent: int
     scheme: Scheme
     redirects: Mapping[str, tuple[str, ...]]
     rate_limit: RateLimit | None
@@ -89,7 +89,7 @@ def _judge(seen: Observed, upstreams: tuple[Upstream, ...], now: datetime) -> Mi
         sentence,
         checks,
         images,
-        seen.requests,
+        seen.sent,
         seen.scheme,
         redirects_of(seen),
         rate_limit_of(seen),

@@ -215,7 +215,7 @@ class Observed:
     sightings: tuple[Sighting, ...] = ()
     traits: Traits | None = None
     absent: Seen | None = None
-    requests: int = 0
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

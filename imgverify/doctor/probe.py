@@ -35,7 +35,7 @@ from imgverify.oci.mediatype import (
     Kind,
 )
 from imgverify.oci.reference import Repository, Route
-from imgverify.registry.session import read_body
+from imgverify.registry.body import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def probe(network: Network, place: Place, upstreams: tuple[Upstream, ...]) -> Ob
             seen = _images(asker, seen, place, upstreams)
         elif isinstance(greeting, Reply):
             seen = replace(seen, absent=_Room(asker, first).referrers(str(_NOTHING)))
-        return replace(seen, requests=own.sent)
+        return replace(seen, sent=own.sent)
 
 
 def _scheme(network: Network, registry: Registry) -> Scheme:

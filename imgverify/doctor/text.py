@@ -79,7 +79,7 @@ def _block(mirror: MirrorReport, style: Style) -> Iterator[str]:
     yield from _unasked(mirror, style)
     for image in mirror.images:
         yield from _image(image, style)
-    yield f"  {counted(mirror.requests, 'request')}"
+    yield f"  {counted(mirror.sent, 'request')}"
 
 
 def _check(check: Check, style: Style) -> Iterator[str]:

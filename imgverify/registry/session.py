@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -11,16 +10,14 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import httpx
 
 from imgverify.errors import (
-    ImgverifyError,
     LimitExceeded,
-    Malformed,
     RateLimited,
     Unauthorized,
     Unreachable,
 )
 from imgverify.oci import limits
-from imgverify.oci.strictjson import load_object
 from imgverify.registry.auth import Authenticator, TokenAnswer
+from imgverify.registry.body import error_code, read_body, refuse_encoding
 from imgverify.registry.connect import NO_PROXIES, PLAIN_DIALER, Connector
 from imgverify.registry.credentials import registry_at
 from imgverify.registry.failure import (
@@ -58,8 +55,6 @@ Result = TypeVar("Result")
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _REFUSALS: Final = frozenset({401, 403})
-_ERROR_CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
-_CODINGS: Final = re.compile(r"(?:(?:, *)?(?:x-)?(?:br|compress|deflate|gzip|zstd))+", re.ASCII)
 _BACKOFF: Final = 0.5
 #: From here on somebody who watches wants to know why nothing happens; seconds.
 _LONG_WAIT: Final = 5.0
@@ -241,7 +236,7 @@ class Session:
     def _error(self, call: Call, response: httpx.Response) -> SourceError:
         status, host = response.status_code, registry_of(response.request.url)
         if status not in _REFUSALS:
-            return status_error(response, host, _error_code(response), self._clock)
+            return status_error(response, host, error_code(response), self._clock)
         if not same_origin(response.request.url, call.url):
             return unauthorized_elsewhere(call.registry, host, status)
         return unauthorized(host, status, self._authenticator.source(call.place))
@@ -281,7 +276,7 @@ class Session:
                 self._rate_limits[call.registry] = limit
             if response.status_code not in _REDIRECTS:
                 if response.is_success:
-                    _refuse_encoding(response)
+                    refuse_encoding(response)
                 return Answer(response, served_by)
             response.close()
             target = self._redirect_target(url, response)
@@ -347,7 +342,7 @@ class Session:
             if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
                 # What a token server says may hold a token, and is not quoted.
                 raise status_error(response, realm, "", self._clock)
-            _refuse_encoding(response)
+            refuse_encoding(response)
             return TokenAnswer(response.status_code, read_body(response, limits.TOKEN_SIZE))
         finally:
             response.close()
@@ -359,19 +354,6 @@ def _may_be_answered(response: httpx.Response, call: Call) -> bool:
     return unauthorized and same_origin(response.request.url, call.url)
 
 
-def read_body(response: httpx.Response, most: int) -> bytes:
-    """Read a whole body of at most `most` bytes; raises `LimitExceeded` or `Unreachable`."""
-    body = bytearray()
-    host = registry_of(response.request.url)
-    with about(host):
-        for chunk in response.iter_raw():
-            body += chunk
-            if len(body) > most:
-                msg = f"{host} sent more than {most} bytes where less is all that can be right"
-                raise LimitExceeded(msg)
-    return bytes(body)
-
-
 def _travelling(headers: dict[str, str], url: httpx.URL, target: httpx.URL) -> dict[str, str]:
     kept = {
         name: value
@@ -379,31 +361,6 @@ def _travelling(headers: dict[str, str], url: httpx.URL, target: httpx.URL) -> d
         if same_origin(url, target) or name.lower() in _TRAVELLING_HEADERS
     }
     return kept | {"Host": target.netloc.decode("ascii")}
-
-
-def _refuse_encoding(response: httpx.Response) -> None:
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("identity", ""):
-        response.close()
-        how = f"as {encoding}" if _CODINGS.fullmatch(encoding) else "in some way"
-        host = registry_of(response.request.url)
-        msg = f"{host} sent content encoded {how}, which was not asked for"
-        raise Malformed(msg, hint="a proxy in between compresses; it must not")
-
-
-def _error_code(response: httpx.Response) -> str:
-    """Return the distribution error codes of a response, which a HEAD has none of.
-
-    Only what the specification lets a code be: some servers repeat the request, secrets included.
-    """
-    if response.request.method == "HEAD":
-        return ""
-    try:
-        errors = load_object(read_body(response, limits.ERROR_BODY_SIZE), "").get("errors")
-        said = [str(each["code"]) for each in errors] if isinstance(errors, list) else []
-    except (ImgverifyError, TypeError, KeyError):
-        return ""
-    return ", ".join(filter(_ERROR_CODE.fullmatch, said))[: limits.DISPLAY_LENGTH]
 
 
 def _wait_before_retry(error: Unreachable | RateLimited, attempt: int) -> float | None:

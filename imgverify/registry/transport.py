@@ -47,7 +47,7 @@ class _Wire(io.RawIOBase):
     def __init__(self, sock: Stream, deadline: Deadline) -> None:
         super().__init__()
         self._sock = sock
-        self.peer = sock.getpeername()[:2]
+        self.peer = _peer(sock)
         self.deadline = deadline
         self._readers = 0
         self._ends = False
@@ -96,6 +96,15 @@ class _Wire(io.RawIOBase):
         return not poll.poll(0)
 
 
+def _peer(sock: Stream) -> tuple[str | int, ...] | None:
+    """Return the other end's address and port; None where it is gone already."""
+    try:
+        found: tuple[str | int, ...] = sock.getpeername()[:2]
+    except OSError:
+        return None
+    return found
+
+
 class _Borrowed(io.RawIOBase):
     """Reads from a wire without owning it: a response's end is not the connection's."""
 
@@ -138,7 +147,7 @@ class Transport(httpx.BaseTransport):
 
     A request carries its deadline as `extensions={"deadline": Deadline}`.
     Bodies are iterated as views of one reused buffer: a chunk is valid until the next is asked
-    for, so `Response.read` must not be used; `imgverify.registry.session.read_body` copies.
+    for, so `Response.read` must not be used; `imgverify.registry.body.read_body` copies.
     A response says in `extensions["peer"]` which address and port it came from.
     Raises `httpx.TransportError`, `Unreachable` (deadline), `Interrupted`, and `InputError` for
     a host's certificate files.

@@ -319,7 +319,7 @@ def test_secret_redaction_a_defect_shows_no_secret_either(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(session_module, "_refuse_encoding", broken)
+    monkeypatch.setattr(session_module, "refuse_encoding", broken)
     name = f"{scene['upstream'].host}/{PATH}:{TAG}"
     done = run(*words, "verify", name, *scene.options)
     assert done.status == 3
