@@ -103,7 +103,8 @@ def _use(
     if bad:
         return Use.DO_NOT_USE, f"do not use: {bad}"
     if isinstance(seen.greeting, Failure):
-        return Use.UNKNOWN, f"could not be asked: {seen.greeting.message}"
+        why = seen.greeting.message.removeprefix(f"{seen.registry}: ")
+        return Use.UNKNOWN, f"could not be asked: {why}"
     by_topic = {each.topic: each for each in checks}
     if not images:
         return _without_image(by_topic[Topic.API])
