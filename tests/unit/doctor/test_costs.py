@@ -17,7 +17,7 @@ from tests.unit.doctor.scene import FEW, NEW, OLD, PATH, TAG, Clinic, Item, exam
 
 def test_what_a_mirror_is_asked_for_one_image(pair: Clinic) -> None:
     report = pair.examine()
-    assert report.requests == pair.mirror.count() == 9
+    assert report.sent == pair.mirror.count() == 9
 
 
 @pytest.mark.parametrize("tagged", [NEW, OLD], ids=["identical", "stale"])
@@ -31,7 +31,7 @@ def test_logins_redirects_and_signatures_keep_within_the_bound(pair: Clinic, tag
         pair.mirror.play(Redirect(f"{store.url}{{path}}", when=BLOBS))
         places = (place(pair.mirror, *images),)
         (report,) = examine(places, images, pair.upstream, pair.mirror, store)
-        assert report.requests == pair.mirror.count() + store.count() <= FEW
+        assert report.sent == pair.mirror.count() + store.count() <= FEW
         assert report.redirects["blobs"] == (store.host,)
     assert report.use is (Use.DIGESTS_ONLY if tagged is OLD else Use.TAGS_AND_DIGESTS)
 
@@ -41,8 +41,8 @@ def test_a_further_image_costs_little(pair: Clinic) -> None:
     for number in range(3):
         pair.mirror.forget()
         report = pair.examine(*map(pair.image, tags))
-        assert report.requests == pair.mirror.count()
-        costs.append(report.requests)
+        assert report.sent == pair.mirror.count()
+        costs.append(report.sent)
         tags.append(f"1.{number + 5}")
         put(pair.upstream.shelf, PATH, NEW, tags[-1])
         put(pair.mirror.shelf, PATH, OLD, tags[-1])
@@ -73,7 +73,7 @@ def test_several_mirrors_cost_upstream_no_more(pair: Clinic) -> None:
 def test_pagination_fanout_who_redirects_every_request_is_left_in_time(pair: Clinic) -> None:
     pair.mirror.play(hopping(limits.REDIRECTS))
     report = pair.examine()
-    assert report.requests == pair.mirror.count() == limits.PROBE_REQUESTS
+    assert report.sent == pair.mirror.count() == limits.PROBE_REQUESTS
     assert report.decision is Decision.INCONCLUSIVE
     assert any("requests were made already" in each.text for each in report.checks)
 
@@ -81,7 +81,7 @@ def test_pagination_fanout_who_redirects_every_request_is_left_in_time(pair: Cli
 def test_who_gives_no_proper_answer_is_not_asked_much_more(pair: Clinic) -> None:
     pair.mirror.play(hopping(limits.REDIRECTS + 1))
     report = pair.examine()
-    assert report.requests == 1 + limits.PROBE_FAILURES * (limits.REDIRECTS + 1)
+    assert report.sent == 1 + limits.PROBE_FAILURES * (limits.REDIRECTS + 1)
     assert any(each.text.startswith("not asked: 2 questions") for each in report.checks)
 
 

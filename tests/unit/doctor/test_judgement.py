@@ -189,7 +189,7 @@ def test_nobody_at_home_is_not_known(pair: Clinic) -> None:
     assert report.use is Use.UNKNOWN
     assert report.sentence.startswith("could not be asked: ")
     assert report.decision is Decision.INCONCLUSIVE
-    assert report.requests == 1
+    assert report.sent == 1
     assert {each.answer for each in report.checks} == {"unknown", "unasked"}
 
 
@@ -282,7 +282,7 @@ def test_without_an_image_only_the_server_is_judged(pair: Clinic) -> None:
     assert (report.use, report.decision) == (Use.UNASKED, Decision.ALLOW)
     assert report.sentence.endswith("to learn more, name an image with --image")
     assert check(report, Topic.REFERRERS).answer == "unasked"
-    assert report.requests == pair.mirror.count() == 2
+    assert report.sent == pair.mirror.count() == 2
     assert pair.upstream.count() == 0
 
 

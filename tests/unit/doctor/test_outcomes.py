@@ -336,7 +336,7 @@ def test_a_mirror_that_behaves_so_is_said_to(pair: Clinic, outcome: Outcome) -> 
     assert (found.answer, found.mark) == (answer, mark), found
     assert found.text
     assert (report.decision is Decision.DENY) == has_bad(report)
-    assert report.requests <= FEW
+    assert report.sent <= FEW
 
 
 def has_bad(report: MirrorReport) -> bool:
