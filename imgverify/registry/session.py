@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import email.utils
 import random
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import httpx
 
 from imgverify.errors import (
+    ContentError,
     ImgverifyError,
     LimitExceeded,
     Malformed,
@@ -23,13 +26,14 @@ from imgverify.errors import (
 from imgverify.oci import limits
 from imgverify.oci.strictjson import load_object
 from imgverify.registry.auth import Authenticator, TokenAnswer
+from imgverify.registry.dial import HEARING
 from imgverify.registry.failure import about
 from imgverify.registry.transport import Transport
 from imgverify.registry.urls import is_among, registry_of, resolve_server_url, same_origin
 from imgverify.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from imgverify.oci.reference import Registry
@@ -97,6 +101,7 @@ class Session:
         self._verified = Transport()
         self._unverified = Transport(insecure_tls=True)
         self._authenticator = Authenticator(credentials, self._ask_for_token)
+        self._reading = threading.Lock()
 
     def close(self) -> None:
         """Close idle connections."""
@@ -112,15 +117,17 @@ class Session:
         """
         return self.retried(lambda: self.attempt(call), call.deadline)
 
-    def fetch(self, call: Call, most: int) -> tuple[Answer, bytes]:
-        """Carry a call to its whole body, of `most` bytes at the most; else as `send`.
+    def fetch(
+        self, call: Call, most: int, longer: type[ContentError] = LimitExceeded
+    ) -> tuple[Answer, bytes]:
+        """Carry a call to its whole body; else as `send`.
 
-        A body that breaks off is asked for again.
+        One of more than `most` bytes raises `longer`. A body that breaks off is asked for again.
         """
 
         def whole() -> tuple[Answer, bytes]:
             with self.attempt(call) as answer:
-                return answer, read_body(answer.response, most)
+                return answer, read_body(answer.response, most, longer)
 
         return self.retried(whole, call.deadline)
 
@@ -134,6 +141,16 @@ class Session:
                 if wait is None or not deadline.sleep(wait):
                     raise
         raise AssertionError  # pragma: no cover
+
+    @contextmanager
+    def reading(self, deadline: Deadline) -> Iterator[None]:
+        """Let one thread at a time make objects of a document: they take many times its size."""
+        while not self._reading.acquire(timeout=deadline.patience(HEARING)):
+            pass
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def attempt(self, call: Call) -> Answer:
         """Do what `send` does, once."""
@@ -217,8 +234,10 @@ class Session:
             response.close()
 
 
-def read_body(response: httpx.Response, most: int) -> bytes:
-    """Read a whole body of at most `most` bytes; raises `LimitExceeded` or `Unreachable`."""
+def read_body(
+    response: httpx.Response, most: int, longer: type[ContentError] = LimitExceeded
+) -> bytes:
+    """Read a whole body of at most `most` bytes; raises `longer` or `Unreachable`."""
     body = bytearray()
     host = registry_of(response.request.url)
     with about(host):
@@ -226,7 +245,7 @@ def read_body(response: httpx.Response, most: int) -> bytes:
             body += chunk
             if len(body) > most:
                 msg = f"{host} sent more than {most} bytes where less is all that can be right"
-                raise LimitExceeded(msg)
+                raise longer(msg)
     return bytes(body)
 
 
