@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 PER_CORE = 3
+#: The status of a worker that has grown too large to go on.
+FULL = 75
 #: No case takes as long as this, whatever it waits for.
 HUNG = 60.0
 _SHOWN = 20
@@ -48,6 +50,7 @@ class Tally:
     """What was found."""
 
     cases: int = 0
+    replaced: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     slowest: tuple[float, int] = (0.0, -1)
@@ -137,6 +140,10 @@ class Campaign:
         stop = self._options.first + self._options.cases
         if process.next >= stop:
             return
+        if status == FULL:
+            self.tally.replaced += 1
+            self._start(lane, process.next)
+            return
         if not process.ready:
             message = f"a worker ended with {status} before its first case"
             raise RuntimeError(message)
@@ -159,13 +166,14 @@ def report(tally: Tally, seconds: float, options: argparse.Namespace) -> int:
     """Say what was found; 1 if there is anything wrong."""
     say = sys.stdout.write
     say(f"{tally.cases} cases in {seconds:.0f} s ({tally.cases / seconds:.0f} a second)")
-    say(f", seed {options.seed}, {options.workers} processes\n")
+    say(f", seed {options.seed}, {options.workers} processes")
+    say(f" ({tally.replaced} times replaced by a fresh one)\n")
     say("exit statuses: ")
-    say(", ".join(f"{count} × {status}" for status, count in sorted(tally.statuses.items())))
-    say(f"\nslowest: {tally.slowest[0]:.2f} s (case {tally.slowest[1]}; deadline 1 s and 1 s more)\n")
-    say(f"most memory: {tally.peak[0] / 1e6:.1f} MB (case {tally.peak[1]}; 100 MB at the most)\n")
+    say(", ".join(f"{status}: {count}" for status, count in sorted(tally.statuses.items())))
+    say(f"\nslowest: {tally.slowest[0]:.2f} s (case {tally.slowest[1]}), of 1 s and 1 s more\n")
+    say(f"most memory: {tally.peak[0] / 1e6:.1f} MB (case {tally.peak[1]}), of 100 MB\n")
     say(f"changes, of {len(tally.kinds)} kinds: ")
-    say(", ".join(f"{kind} {count}" for kind, count in tally.kinds.most_common(_SHOWN)))
+    say(", ".join(f"{kind} {count}" for kind, count in sorted(tally.kinds.items())))
     say(f"\nfailures: {len(tally.failures)}\n")
     for each in sorted(tally.failures, key=lambda one: one["case"])[: options.show]:
         say(f"  case {each['case']}: {'; '.join(each['complaints'])}\n    {each['label']}\n")

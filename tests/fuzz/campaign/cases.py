@@ -1,4 +1,4 @@
-"""Which answer is changed, how, and when: all of it follows from the number of a case and a seed."""
+"""Which answer is changed, how, and when: all follows from the number of a case and a seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from tests.fuzz.campaign.hosts import Site
     from tests.fuzz.campaign.scenarios import Scenario
-    from tests.fuzz.campaign.wire import Exchange
 
 _GRAFTED: Final = 0.3
 _TWO_CHANGES: Final = 0.2
@@ -88,27 +87,33 @@ class Case:
     changes: tuple[Change, ...] = ()
     grafts: tuple[Graft, ...] = ()
 
+    def due(self, point: Point, nth: int) -> tuple[Change, ...]:
+        """Return the changes of the nth answer to a question."""
+        return tuple(each for each in self.changes if each.point == point and each.is_due(nth))
+
     @property
     def label(self) -> str:
         """Say in a line what is done."""
         done = [f"{each.point} {each.kind}" for each in self.changes]
-        done += [f"{'+'.join(each.hosts)} holds another {each.digest.short}" for each in self.grafts]
+        done += [
+            f"{'+'.join(each.hosts)} holds another {each.digest.short}" for each in self.grafts
+        ]
         return f"{self.scenario.name}: {'; '.join(done)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What the scenarios ask while nothing is changed, and all that is answered."""
+    """What each scenario asks while nothing is changed, and all that is answered."""
 
-    points: Mapping[str, tuple[tuple[Point, str], ...]]
+    asked: Mapping[str, Mapping[Point, Reply]]
     values: Mapping[str, Sequence[Any]]
     headers: Mapping[str, Sequence[str]]
     bodies: Sequence[bytes]
 
 
-def learn(logs: Mapping[str, Sequence[Exchange]], answers: Sequence[Reply]) -> Knowledge:
+def learn(asked: Mapping[str, Mapping[Point, Reply]]) -> Knowledge:
     """Build the knowledge from unchanged runs; the same runs in any order give the same."""
-    points = {name: tuple(sorted(set(map(_pointed, log)))) for name, log in logs.items()}
+    answers = [answer for each in asked.values() for answer in each.values()]
     bodies = sorted({each.body for each in answers if b"token" not in each.body})
     headers: dict[str, set[str]] = {}
     for each in answers:
@@ -117,20 +122,17 @@ def learn(logs: Mapping[str, Sequence[Exchange]], answers: Sequence[Reply]) -> K
     held = {id(site.shelf): site.shelf for one in SCENARIOS.values() for site in one.sites.values()}
     documents = {data for shelf in held.values() for data in graft.content(shelf).values()}
     return Knowledge(
-        points,
+        {name: dict(sorted(found.items())) for name, found in asked.items()},
         document.values_of(sorted({*bodies, *documents})),
         {name: sorted(values) for name, values in sorted(headers.items())},
-        [each for each in bodies if len(each) < 1 << 16],
+        bodies,
     )
 
 
-def _pointed(exchange: Exchange) -> tuple[Point, str]:
-    request = exchange.request
-    point = Point(exchange.host, request.method, exchange.target)
-    if request.method == "HEAD":
-        return point, "head"
-    _, _, body = exchange.play.text.partition(b"\r\n\r\n")
-    return point, "document" if transfer.is_json(body) else "blob"
+def _shape(point: Point, answer: Reply) -> str:
+    if point.method == "HEAD":
+        return "head"
+    return "document" if transfer.is_json(answer.body) else "blob"
 
 
 def case(number: int, seed: int, known: Knowledge) -> Case:
@@ -145,13 +147,13 @@ def case(number: int, seed: int, known: Knowledge) -> Case:
         if rng.random() < _GRAFTED:
             grafts.append(_graft(scenario, one, rng))
         else:
-            changes.append(_change(known.points[scenario.name], one, rng))
+            changes.append(_change(known.asked[scenario.name], one, rng))
     return Case(number, scenario, tuple(changes), tuple(grafts))
 
 
-def _change(points: Sequence[tuple[Point, str]], seed: str, rng: random.Random) -> Change:
-    point, shape = rng.choice(points)
-    weights = _FAMILIES[shape]
+def _change(asked: Mapping[Point, Reply], seed: str, rng: random.Random) -> Change:
+    point = rng.choice(list(asked))
+    weights = _FAMILIES[_shape(point, asked[point])]
     family = rng.choices(list(weights), list(weights.values()))[0]
     if rng.randrange(1000) < _SLOW:
         family = "slow"
@@ -164,7 +166,7 @@ def _graft(scenario: Scenario, seed: str, rng: random.Random) -> Graft:
     host = rng.choice(sorted(sites))
     digest = rng.choice(sorted(graft.content(sites[host].shelf)))
     # What both sides hold is often changed on both: then it is upstream's own, and odd.
-    everywhere = rng.random() < 0.4  # noqa: PLR2004 - often
+    everywhere = rng.random() < 0.4
     same = [each for each, site in sites.items() if site.shelf is sites[host].shelf]
     fitting = [each for each, site in sites.items() if digest in graft.content(site.shelf)]
     return Graft(tuple(sorted(fitting if everywhere else same)), digest, seed)
@@ -195,6 +197,21 @@ def _other(data: bytes, rng: random.Random, known: Knowledge) -> tuple[str, byte
     name = rng.choice(("body.truncate", "body.flip", "body.insert", "body.exchange"))
     changed = transfer.BODY[name](Reply("", (), data), rng, known.bodies)
     return name, changed.body if isinstance(changed, Reply) else data
+
+
+def prepared(
+    one: Case, known: Knowledge
+) -> dict[tuple[Point, tuple[Change, ...]], tuple[Reply, tuple[Play, tuple[str, ...]]]]:
+    """Return what is sent in the place of the answers that are expected."""
+    asked = known.asked[one.scenario.name]
+    combinations = {
+        (each.point, one.due(each.point, nth)) for each in one.changes for nth in (1, 2)
+    }
+    return {
+        (point, due): (asked[point], play(asked[point], point.target, due, known))
+        for point, due in combinations
+        if due
+    }
 
 
 def play(

@@ -12,10 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from imgverify.serve.distribution import Request, Response, error, pull_api
-from imgverify.serve.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from imgverify.serve.shelf import Shelf
 
     Answer = Callable[[Request], Response]
     Serving = Callable[[Shelf], Answer]

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     Ask = Callable[[RemoteRepository, Reference], Iterable[object]]
 
 
-def listing(
-    name: str, hosts: Sequence[str], ask: Ask
-) -> Callable[[float], int]:
+def listing(name: str, hosts: Sequence[str], ask: Ask) -> Callable[[float], int]:
     """Return what asks the repository of `name`, and ends as a command would."""
 
     def call(seconds: float) -> int:

@@ -59,7 +59,7 @@ def replay(path: Path, runner: Runner) -> Outcome:
         recorded = sent.get((point, nth))
         return (answer.play, ()) if recorded is None else (recorded, ("recorded",))
 
-    return runner.perform(scenario, scenario.answers(), script, path.stem)
+    return runner.perform(scenario, script, path.stem)
 
 
 def _differing(scenario: Scenario, outcome: Outcome) -> Iterator[tuple[tuple[Point, int], Play]]:
@@ -76,7 +76,7 @@ def _differing(scenario: Scenario, outcome: Outcome) -> Iterator[tuple[tuple[Poi
 def _step(step: Step) -> dict[str, Any]:
     fields: dict[str, Any] = {"times": step.times, "pause": step.pause}
     text = step.data.decode("latin-1")
-    if text.isascii() and len(text) < 1000:  # noqa: PLR2004 - to be read by people
+    if text.isascii() and len(text) < 1000:
         return fields | {"text": text}
     return fields | {"zlib": base64.b64encode(zlib.compress(step.data, 9)).decode()}
 

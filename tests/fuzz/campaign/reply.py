@@ -230,7 +230,7 @@ def change_status(reply: Reply, rng: random.Random, known: Headers) -> Reply:
     changed = replace(reply, status=f"{code} {responses.get(code, '')}")
     belongs = {3: "Location", 429: "Retry-After", 503: "Retry-After", 401: "WWW-Authenticate"}
     name = belongs.get(code, belongs.get(code // 100, ""))
-    if name and rng.random() < 0.8:  # noqa: PLR2004 - mostly
+    if name and rng.random() < 0.8:
         values = (*ODD_VALUES[name.lower()], *known.get(name.lower(), ()))
         changed = changed.with_header(name, rng.choice(values))
     return changed
@@ -238,7 +238,7 @@ def change_status(reply: Reply, rng: random.Random, known: Headers) -> Reply:
 
 def garble_status(reply: Reply, rng: random.Random, _known: Headers) -> Reply | Play:
     """Answer with a status line that is none."""
-    if rng.random() < 0.5:  # noqa: PLR2004 - a coin
+    if rng.random() < 0.5:
         return replace(reply, status=rng.choice(ODD_STATUSES))
     _, _, rest = reply.text.partition(b"\r\n")
     return Play((Step(rng.choice(ODD_STARTS) + b"\r\n" + rest),), mostly_closing(rng))

@@ -9,6 +9,7 @@ what it prints elsewhere than on a terminal.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import io
 import json
@@ -20,7 +21,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from unittest.mock import patch
 
 import click.utils
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
     from imgverify.registry.deadline import Deadline
     from imgverify.serve.distribution import Request
-    from tests.fuzz.campaign.hosts import Answer
     from tests.fuzz.campaign.scenarios import Scenario
 
     #: Returns what is sent in the place of an answer, and what was done to it.
@@ -55,6 +55,9 @@ MEMORY: Final = 100_000_000
 STATUSES: Final = frozenset({0, 1, 2, 3, 4})
 _PATIENT: Final = 50
 _HURRY: Final = 0.01
+#: Time enough for a run that nobody disturbs, on a machine that does other things as well.
+_CALM: Final = 60.0
+_TIDY: Final = 60_000_000
 _CONFIG: Final = "config.json"
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
@@ -91,7 +94,7 @@ class Runner:
         self._replaced = contextlib.ExitStack()
         self.known: Knowledge
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         """Put the replacements in place, and see what the scenarios ask."""
         for target, name, new in (
             (transport, "dial", self._dial),
@@ -116,20 +119,28 @@ class Runner:
         """Run a case."""
         sites, grafted = cases.grafted_sites(one, self.known)
         scenario = replace(one.scenario, sites=sites)
+        # Made before the clock runs, for it may take long, and much memory.
+        ready = cases.prepared(one, self.known)
 
         def script(point: Point, nth: int, answer: Reply) -> tuple[Play, tuple[str, ...]]:
-            due = [each for each in one.changes if each.point == point and each.is_due(nth)]
-            return cases.play(answer, point.target, due, self.known) if due else (answer.play, ())
+            due = one.due(point, nth)
+            if not due:
+                return answer.play, ()
+            expected, changed = ready.get((point, due), (None, None))
+            if changed is None or expected != answer:
+                return cases.play(answer, point.target, due, self.known)
+            return changed
 
         backoff = self._backoff * (1 if one.number % _PATIENT == 0 else _HURRY)
         with patch.object(session, "_BACKOFF", backoff):
-            outcome = self.perform(scenario, scenario.answers(), script, one.label)
+            outcome = self.perform(scenario, script, one.label)
         return replace(outcome, done=(*grafted, *outcome.done))
 
     def perform(
-        self, scenario: Scenario, answers: Mapping[str, Answer], script: Script, label: str
+        self, scenario: Scenario, script: Script, label: str, seconds: float = SECONDS
     ) -> Outcome:
         """Run a scenario whose answers go through a script."""
+        answers = scenario.answers()
         asked: Counter[Point] = Counter()
         lock = threading.Lock()
         done: list[str] = []
@@ -146,26 +157,32 @@ class Runner:
 
         self._stage = Stage(frozenset(answers), answering)
         try:
-            status, seconds, peak, said = self._execute(scenario)
+            measured = self._execute(scenario, seconds)
         finally:
             self._stage.close()
+        if self._stage.failure is not None:
+            message = f"the campaign itself failed in {label}"
+            raise RuntimeError(message) from self._stage.failure
         log = tuple(self._stage.log)
-        outcome = Outcome(scenario.name, label, tuple(done), status, seconds, peak, (), *said, log)
-        return self._judged(outcome, scenario)
+        return self._judged(Outcome(scenario.name, label, tuple(done), *measured, log), scenario)
 
-    def _execute(self, scenario: Scenario) -> tuple[int, float, int, tuple[str, str]]:
+    def _execute(
+        self, scenario: Scenario, limit: float
+    ) -> tuple[int, float, int, tuple[str, ...], str, str]:
         self._clear(scenario)
-        words = scenario.words(self._folder, SECONDS)
+        words = scenario.words(self._folder, limit)
         out, err = io.StringIO(), io.StringIO()
         forget_peak()
         started = time.monotonic()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = scenario.call(SECONDS) if scenario.call else app.execute(words)
+            status = scenario.call(limit) if scenario.call else app.execute(words)
         seconds = time.monotonic() - started
         peak = peak_memory()
-        if peak > MEMORY // 2:
+        if peak > _TIDY:
+            # Else what this case took would count for the next one.
             gc.collect()
-        return status, seconds, peak, (out.getvalue(), err.getvalue())
+            ctypes.CDLL(None).malloc_trim(0)
+        return status, seconds, peak, (), out.getvalue(), err.getvalue()
 
     def _clear(self, scenario: Scenario) -> None:
         """Leave nothing in the folder but the credentials of the scenario."""
@@ -185,7 +202,9 @@ class Runner:
     def _judged(self, outcome: Outcome, scenario: Scenario) -> Outcome:
         out = self._folder / "out"
         wrong = [*complaints(outcome)]
-        if outcome.status == 0 and (problem := scenario.truth(Evidence(outcome.log, outcome.out, out))):
+        if outcome.status == 0 and (
+            problem := scenario.truth(Evidence(outcome.log, outcome.out, out))
+        ):
             wrong.append(f"wrong accept: {problem}")
         if outcome.status != 0 and has_image(out):
             wrong.append(f"left: exit {outcome.status}, and there is an image")
@@ -196,20 +215,19 @@ class Runner:
         return self._stage.dial(host, port, tls, deadline)
 
     def _learn(self) -> Knowledge:
-        logs: dict[str, Sequence[Exchange]] = {}
-        answered: list[Reply] = []
+        answered: dict[str, dict[Point, Reply]] = {}
 
-        def script(_point: Point, _nth: int, answer: Reply) -> tuple[Play, tuple[str, ...]]:
-            answered.append(answer)
+        def script(point: Point, _nth: int, answer: Reply) -> tuple[Play, tuple[str, ...]]:
+            answered[name].setdefault(point, answer)
             return answer.play, ()
 
         for name, scenario in SCENARIOS.items():
-            outcome = self.perform(scenario, scenario.answers(), script, name)
+            answered[name] = {}
+            outcome = self.perform(scenario, script, name, _CALM)
             if outcome.status != scenario.exit or outcome.complaints:
                 message = f"{name}: exit {outcome.status}, not {scenario.exit}: {outcome}"
                 raise RuntimeError(message)
-            logs[name] = outcome.log
-        return cases.learn(logs, answered)
+        return cases.learn(answered)
 
 
 def complaints(outcome: Outcome) -> Iterator[str]:

@@ -78,7 +78,14 @@ class Scenario:
         """Return the command line; `folder` has the credentials, and room for the destination."""
         command = [each.replace("{out}", str(folder / "out")) for each in self.command]
         insecure = [word for host in HOSTS for word in ("--insecure-http", host)]
-        return ["--config", str(folder / "config.json"), *command, *insecure, "--timeout", f"{seconds}"]
+        return [
+            "--config",
+            str(folder / "config.json"),
+            *command,
+            *insecure,
+            "--timeout",
+            f"{seconds}",
+        ]
 
 
 # --- content ----------------------------------------------------------------------------------
@@ -171,7 +178,11 @@ _SIGNED_OUT: Final[Mapping[str, object]] = {}
 
 
 def verify(
-    name: str, sites: Sites, status: int, *words: str, credentials: Mapping[str, object] = _SIGNED_OUT
+    name: str,
+    sites: Sites,
+    status: int,
+    *words: str,
+    credentials: Mapping[str, object] = _SIGNED_OUT,
 ) -> Scenario:
     """Ask for a verdict on the mirrors that the sites have."""
     mirrors = tuple(each for each in (MIRROR, SECOND) if each in sites)
@@ -219,7 +230,9 @@ def _scenarios() -> tuple[Scenario, ...]:
     of_service = hosts.guarded(hosts.bearer(AUTH, "mirror", PATH), "Bearer token-for-mirror")
     of_upstream = hosts.guarded(hosts.bearer(AUTH, "up", PATH), "Bearer token-for-up")
     own = hosts.guarded(
-        hosts.bearer(MIRROR, "mirror", PATH), f"Bearer {hosts.USER_TOKEN}", "Bearer token-for-mirror"
+        hosts.bearer(MIRROR, "mirror", PATH),
+        f"Bearer {hosts.USER_TOKEN}",
+        "Bearer token-for-mirror",
     )
     basic = hosts.guarded('Basic realm="registry"', hosts.BASIC)
     zstd = recompressed(ONE, Compression.ZSTD)
@@ -257,7 +270,9 @@ def _scenarios() -> tuple[Scenario, ...]:
         verify("login", both(ONE, ONE, own), 0, "--deep", credentials=_LOGIN),
         verify("basic", both(ONE, ONE, basic), 0, credentials=_LOGIN),
         verify("redirected", both(NEW, NEW, hosts.redirecting("/manifests/")), 0),
-        verify("upstream-redirected", both(NEW, NEW, up_serving=hosts.redirecting("/manifests/")), 0),
+        verify(
+            "upstream-redirected", both(NEW, NEW, up_serving=hosts.redirecting("/manifests/")), 0
+        ),
         verify("blobs-redirected", both(ONE, ONE, hosts.redirecting("/blobs/")), 0, "--deep"),
         verify("limited-once", both(ONE, ONE, later, up_serving=later), 0),
         verify("limited", both(ONE, ONE, never), 3),

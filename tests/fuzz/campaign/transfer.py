@@ -56,9 +56,9 @@ def exchange(reply: Reply, rng: random.Random, bodies: Sequence[bytes]) -> Reply
 
 def compress(reply: Reply, rng: random.Random, _bodies: Sequence[bytes]) -> Reply:
     """Compress it, and say so or not."""
-    bomb = rng.random() < 0.3  # noqa: PLR2004 - sometimes
+    bomb = rng.random() < 0.3
     packed = reply.with_body(_BOMB if bomb else gzip.compress(reply.body, mtime=0))
-    return packed.with_header("Content-Encoding", "gzip") if rng.random() < 0.7 else packed  # noqa: PLR2004
+    return packed.with_header("Content-Encoding", "gzip") if rng.random() < 0.7 else packed
 
 
 BODY: dict[str, Callable[[Reply, random.Random, Sequence[bytes]], Reply | Play]] = {
@@ -93,7 +93,7 @@ def garble(reply: Reply, rng: random.Random) -> Play:
 
 def answer_twice(reply: Reply, rng: random.Random) -> Play:
     """Send more than was asked for, which would pass for the next answer."""
-    forged = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}'
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
     more = rng.choice((reply.text, forged, reply.body or b"x", b"\r\n", b"HTTP/1.1 404 no\r\n\r\n"))
     return Play((Step(reply.text + more),))
 
@@ -111,9 +111,16 @@ def chunk(reply: Reply, rng: random.Random) -> Play:
     at = _place(reply.body, rng)
     first, second = reply.body[:at], reply.body[at:]
     parts = [_one_chunk(each) for each in (first, second) if each]
-    last = rng.choice((b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nX: y\r\n\r\n", b"", b"0\r\n", b"\r\n\r\n"))
-    if rng.random() < 0.4:  # noqa: PLR2004 - sometimes
-        odd = (b"-5\r\nabcde\r\n", b"xyz\r\nabc\r\n", b"5;a=b\r\nabcde\r\n", b"F" * 70_000 + b"\r\n")
+    last = rng.choice(
+        (b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nX: y\r\n\r\n", b"", b"0\r\n", b"\r\n\r\n")
+    )
+    if rng.random() < 0.4:
+        odd = (
+            b"-5\r\nabcde\r\n",
+            b"xyz\r\nabc\r\n",
+            b"5;a=b\r\nabcde\r\n",
+            b"F" * 70_000 + b"\r\n",
+        )
         more = (b"fffffffffffff\r\nabc\r\n", b"0x5\r\nabcde\r\n", b"\r\n", b"1_0\r\n" + b"a" * 16)
         parts.insert(rng.randint(0, len(parts)), rng.choice((*odd, *more)))
     body = b"" if reply.bodiless else b"".join(parts) + last

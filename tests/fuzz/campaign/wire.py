@@ -84,17 +84,18 @@ class Exchange:
     changed: bool = False
 
 
-Answering = "Callable[[str, Request, str], Exchange]"
-
-
 @dataclass(slots=True)
 class Stage:
-    """The hosts that there are, and what was said; `answering` is asked once for each request."""
+    """The hosts that there are, and what was said; `answering` is asked once for each request.
+
+    `failure` is an error of `answering`: it is no fault of the client's.
+    """
 
     hosts: frozenset[str]
     answering: Callable[[str, Request, str], Exchange]
     log: list[Exchange] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
+    failure: Exception | None = None
     _far: list[Far] = field(default_factory=list)
 
     def dial(self, host: str, port: int, tls: object, _deadline: Deadline) -> socket.socket:
@@ -181,7 +182,12 @@ class Far:
             if request is None:
                 self._busy = False
                 return None
-        exchange = self._stage.answering(self._host, *request)
+        try:
+            exchange = self._stage.answering(self._host, *request)
+        except Exception as error:  # noqa: BLE001 - ours; the client would be blamed for it
+            self._stage.failure = error
+            self.close()
+            return None
         self._stage.log.append(exchange)
         return exchange.play
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.fuzz.campaign.runner import Outcome
+
+
+#: Python keeps what a case took, which then counts for the cases after it: above this much
+#: another process goes on.
+ROOM = 75_000_000
+FULL = 75
 
 
 def line(number: int, outcome: Outcome) -> str:
@@ -33,13 +40,19 @@ def line(number: int, outcome: Outcome) -> str:
     return json.dumps(fields)
 
 
+def resident() -> int:
+    """Return the present size of this process in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
 def _kind(done: str) -> str:
     """Return the first of the changes, without what it was made to."""
     return done.rpartition(" ")[2].partition("+")[0]
 
 
-def work(options: argparse.Namespace, folder: Path, report: TextIO) -> None:
-    """Run the cases that fall to this process."""
+def work(options: argparse.Namespace, folder: Path, report: TextIO) -> int:
+    """Run the cases that fall to this process; `FULL` if another has to go on."""
     numbers = range(options.start, options.cases, options.step)
     with Runner(folder) as runner:
         report.write("ready\n")
@@ -50,6 +63,9 @@ def work(options: argparse.Namespace, folder: Path, report: TextIO) -> None:
                 recording.write(options.failures, f"{options.seed}-{number}", outcome)
             report.write(line(number, outcome) + "\n")
             report.flush()
+            if resident() > ROOM:
+                return FULL
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,8 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--failures", type=Path)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="imgverify-campaign-") as folder:
-        work(options, Path(folder) / "case", sys.stdout)
-    return 0
+        return work(options, Path(folder) / "case", sys.stdout)
 
 
 if __name__ == "__main__":
