@@ -29,6 +29,7 @@ _FAMILIES: Final = {
     "document": {_DOCUMENT: 44, "header": 16, "status": 10, "body": 14, "wire": 14},
     "blob": {"header": 20, "status": 14, "body": 40, "wire": 26},
     "head": {"header": 50, "status": 28, "wire": 22},
+    "signpost": {"header": 60, "status": 20, _DOCUMENT: 6, "wire": 14},
 }
 _KINDS: Final = {
     "header": [each for each in reply.CHANGES if each.startswith("header.")],
@@ -79,6 +80,26 @@ class Graft:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How the command is asked to talk: options before and after its name."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def of(self, scenario: Scenario) -> Scenario:
+        """Return a scenario with these options; what is no command has none."""
+        if not scenario.command:
+            return scenario
+        return replace(scenario, command=(*self.before, *scenario.command, *self.after))
+
+
+_MANNERS: Final = (
+    *(Manner(), Manner(), Manner(("-v",)), Manner(("-q",)), Manner(("-v", "--color", "always"))),
+    *(Manner((), ("--format", "json")), Manner(("-v",), ("--format", "json"))),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One run of imgverify."""
 
@@ -86,6 +107,7 @@ class Case:
     scenario: Scenario
     changes: tuple[Change, ...] = ()
     grafts: tuple[Graft, ...] = ()
+    manner: Manner = Manner()
 
     def due(self, point: Point, nth: int) -> tuple[Change, ...]:
         """Return the changes of the nth answer to a question."""
@@ -98,7 +120,8 @@ class Case:
         done += [
             f"{'+'.join(each.hosts)} holds another {each.digest.short}" for each in self.grafts
         ]
-        return f"{self.scenario.name}: {'; '.join(done)}"
+        options = " ".join((*self.manner.before, *self.manner.after))
+        return f"{self.scenario.name}: {'; '.join(done)} {options}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +153,8 @@ def learn(asked: Mapping[str, Mapping[Point, Reply]]) -> Knowledge:
 
 
 def _shape(point: Point, answer: Reply) -> str:
+    if any(map(answer.has, ("Location", "WWW-Authenticate", "Retry-After", "Link"))):
+        return "signpost"
     if point.method == "HEAD":
         return "head"
     return "document" if transfer.is_json(answer.body) else "blob"
@@ -148,7 +173,7 @@ def case(number: int, seed: int, known: Knowledge) -> Case:
             grafts.append(_graft(scenario, one, rng))
         else:
             changes.append(_change(known.asked[scenario.name], one, rng))
-    return Case(number, scenario, tuple(changes), tuple(grafts))
+    return Case(number, scenario, tuple(changes), tuple(grafts), rng.choice(_MANNERS))
 
 
 def _change(asked: Mapping[Point, Reply], seed: str, rng: random.Random) -> Change:

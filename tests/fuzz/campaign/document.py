@@ -87,10 +87,14 @@ def sites(node: object) -> Iterator[Site]:
             yield from sites(site.value)
 
 
+#: Text that does something to who reads it: a terminal, a log, a CI runner.
+HARMFUL_TEXT = (
+    *("\x00", "\x1b[2J", "a\x1b]0;b\x07", "\r\n", "\u202e", "\u2028", "\ufeff", "\x9b2J"),
+    *("\n::error::x", "##[error]x", "##vso[task.setvariable]x", "a\u200bb", "\U000e0041"),
+)
 ODD_TEXT = (
     *("", " ", "a", "null", "0", "../..", "/etc/passwd", "-", "%2e%2e", "latest", "a" * 300),
-    *("\x00", "\x1b[2J", "\r\n", "\u202e", "\u2028", "\ufeff", "\u212a", "\uff11", "\ud800"),
-    *("::error::x", "##[error]x", "sha256:", "sha256:" + "0" * 64, "sha512:" + "0" * 128),
+    *("\u212a", "\uff11", "\ud800", "sha256:", "sha256:" + "0" * 64, "sha512:" + "0" * 128),
     *("sha256:" + "A" * 64, "md5:" + "0" * 32, "sha256:../../x", "application/json", "http://x/"),
 )
 ODD_NUMBERS = (
@@ -170,9 +174,15 @@ def text(site: Site, rng: random.Random, _pool: Pool) -> None:
         site.put(rng.choice("a/:[") * rng.choice((1000, 100_000, 3_000_000)))
         return
     before = site.value if isinstance(site.value, str) else ""
-    odd = rng.choice(ODD_TEXT)
+    odd = rng.choice(rng.choice((ODD_TEXT, HARMFUL_TEXT)))
     at = rng.randint(0, len(before))
     site.put(rng.choice((odd, odd, before[:at] + odd + before[at:], before[:at])))
+
+
+def rename(site: Site, rng: random.Random, _pool: Pool) -> None:
+    """Give it another name, which a report may quote."""
+    if isinstance(site.holder, Members):
+        site.holder[site.index] = (rng.choice((*HARMFUL_TEXT, *ODD_TEXT)), site.value)
 
 
 def nest(site: Site, rng: random.Random, _pool: Pool) -> None:
@@ -224,7 +234,21 @@ def intrude(site: Site, rng: random.Random, pool: Pool) -> None:
 CHANGES: dict[str, Callable[[Site, random.Random, Pool], None]] = {
     each.__name__: each
     for each in (
-        *(drop, null, retype, duplicate, spell, swap, number, text, nest, swell, repeat, intrude),
+        *(
+            drop,
+            null,
+            retype,
+            duplicate,
+            spell,
+            swap,
+            number,
+            text,
+            rename,
+            nest,
+            swell,
+            repeat,
+            intrude,
+        ),
     )
 }
 #: Those that take long or much memory come less often.

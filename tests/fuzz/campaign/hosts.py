@@ -140,6 +140,22 @@ def guarded(challenge: str, *accepted: str) -> Serving:
     return serving
 
 
+def behind(guard: Serving, serving: Serving) -> Serving:
+    """Let a guard see every request first, and serve in another way what it lets through."""
+
+    def combined(shelf: Shelf) -> Answer:
+        first, then = guard(shelf), serving(shelf)
+
+        def answer(request: Request) -> Response:
+            response = first(request)
+            refused = response.status == HTTPStatus.UNAUTHORIZED or request.path == "/token"
+            return response if refused else then(request)
+
+        return answer
+
+    return combined
+
+
 def token_server(shelf: Shelf) -> Answer:
     """Give tokens, and nothing else."""
     return lambda request: _token(request) if request.path == "/token" else pull_api(shelf, request)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from imgverify.errors import ContentError, ImgverifyError, Side
-from imgverify.exitcode import of_error
+from imgverify.exitcode import ExitCode, of_error
 from imgverify.oci.reference import Reference, Registry
 from imgverify.registry.client import Network
 from imgverify.registry.credentials import CredentialStore
@@ -34,6 +35,9 @@ def listing(name: str, hosts: Sequence[str], ask: Ask) -> Callable[[float], int]
         except ImgverifyError as error:
             sys.stderr.write(f"{type(error).__name__}\n")
             return int(of_error(error))
+        except Exception:  # noqa: BLE001 - what the command line would call an internal error
+            traceback.print_exc()
+            return int(ExitCode.INCONCLUSIVE)
         sys.stdout.writelines(lines)
         return 0
 

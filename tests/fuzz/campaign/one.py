@@ -14,7 +14,7 @@ from tests.fuzz.campaign.runner import Runner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.fuzz.campaign.runner import Outcome
+    from tests.fuzz.campaign.outcome import Outcome
 
 _SHOWN = 600
 
@@ -28,8 +28,9 @@ def show(outcome: Outcome) -> int:
         say(f"--> {each.host} {each.request.method} {each.target}\n")
         say(f"<-- {text[:_SHOWN]!r}{'…' if len(text) > _SHOWN else ''} ({each.play.end})\n")
     say("".join(f"changed: {each}\n" for each in outcome.done))
-    say(f"--- standard output\n{outcome.out}--- standard error\n{outcome.err}---\n")
-    say(f"exit {outcome.status} after {outcome.seconds:.2f} s, {outcome.peak / 1e6:.1f} MB\n")
+    run = outcome.run
+    say(f"--- standard output\n{run.out}--- standard error\n{run.err}---\n")
+    say(f"exit {run.status} after {run.seconds:.2f} s, {run.peak / 1e6:.1f} MB\n")
     say("".join(f"WRONG: {each}\n" for each in outcome.complaints))
     return int(bool(outcome.complaints))
 

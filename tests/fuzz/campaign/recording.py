@@ -10,6 +10,7 @@ import base64
 import json
 import zlib
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.fuzz.campaign.cases import Point
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fuzz.campaign.runner import Outcome, Runner
+    from tests.fuzz.campaign.outcome import Outcome
+    from tests.fuzz.campaign.runner import Runner
     from tests.fuzz.campaign.scenarios import Scenario
 
     Sent = dict[tuple[Point, int], Play]
@@ -41,8 +43,14 @@ def write(folder: Path, name: str, outcome: Outcome) -> Path:
         }
         for (point, nth), play in _differing(scenario, outcome)
     ]
-    fields = {"scenario": scenario.name, "label": outcome.label, "done": outcome.done}
-    document = {**fields, "complaints": outcome.complaints, "answers": answers}
+    document = {
+        "scenario": scenario.name,
+        "command": outcome.command,
+        "label": outcome.label,
+        "done": outcome.done,
+        "complaints": outcome.complaints,
+        "answers": answers,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -52,7 +60,8 @@ def write(folder: Path, name: str, outcome: Outcome) -> Path:
 def replay(path: Path, runner: Runner) -> Outcome:
     """Send the answers of a file once more; raises `ValueError` for one of no known scenario."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    scenario = SCENARIOS[document["scenario"]]
+    command = tuple(document["command"])
+    scenario = replace(SCENARIOS[document["scenario"]], command=command)
     sent = dict(map(_read, document["answers"]))
 
     def script(point: Point, nth: int, answer: Reply) -> tuple[Play, tuple[str, ...]]:

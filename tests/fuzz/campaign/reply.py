@@ -157,6 +157,10 @@ ODD_VALUES: dict[str, tuple[str, ...]] = {
 _INTRUDERS = (*ODD_VALUES, "set-cookie", "upgrade", "refresh", "x", "trailer", "content-location")
 
 
+#: Headers that send a client somewhere.
+_SIGNPOSTS = ("location", "www-authenticate", "link", "retry-after")
+
+
 def drop_header(reply: Reply, rng: random.Random, _known: Headers) -> Reply:
     """Leave a header out."""
     return reply.without(rng.choice(reply.headers)[0]) if reply.headers else reply
@@ -171,7 +175,9 @@ def garble_header(reply: Reply, rng: random.Random, _known: Headers) -> Reply:
 
 def change_header(reply: Reply, rng: random.Random, known: Headers) -> Reply:
     """Let a header that means something say something else, or be there where it was not."""
-    name = rng.choice([key for key, _ in reply.headers] + [*_INTRUDERS])
+    own = [key for key, _ in reply.headers]
+    signs = [key for key in own if key.lower() in _SIGNPOSTS]
+    name = rng.choices([rng.choice(each) for each in (signs, own, _INTRUDERS) if each])[0]
     values = (*ODD_VALUES.get(name.lower(), ()), *known.get(name.lower(), ()), *ODD_HEADERS[:4])
     return reply.with_header(name, rng.choice(values))
 
@@ -213,6 +219,8 @@ STATUSES = (
     *(411, 412, 413, 414, 416, 417, 418, 421, 425, 426, 429, 431, 451, 499, 500, 501, 502, 503),
     *(504, 505, 507, 508, 511, 520, 599, 600, 999),
 )
+#: Those after which a client does something else than give up.
+_EVENTFUL = (301, 302, 303, 307, 308, 401, 404, 405, 429, 503, 206, 204)
 ODD_STATUSES = (
     *("0", "-1", "1", "99", "1000", "20", "2000", "abc", "", "200", "200  OK", "2OO OK", "200OK"),
     *("+200 OK", "0200 OK", "200 " + "a" * 70_000, "200 \x1b[2J", "200 \xff\xfe", "\uff12\uff10"),
@@ -226,7 +234,7 @@ ODD_STARTS = (
 
 def change_status(reply: Reply, rng: random.Random, known: Headers) -> Reply:
     """Answer with another status, and sometimes with what belongs to it."""
-    code = rng.choice(STATUSES)
+    code = rng.choice(_EVENTFUL if rng.random() < 0.5 else STATUSES)
     changed = replace(reply, status=f"{code} {responses.get(code, '')}")
     belongs = {3: "Location", 429: "Retry-After", 503: "Retry-After", 401: "WWW-Authenticate"}
     name = belongs.get(code, belongs.get(code // 100, ""))

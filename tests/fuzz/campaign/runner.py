@@ -14,12 +14,11 @@ import gc
 import io
 import json
 import os
-import re
 import shutil
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from unittest.mock import patch
@@ -30,15 +29,21 @@ from imgverify.cli import app
 from imgverify.registry import session, transport
 from tests.fuzz.campaign import cases
 from tests.fuzz.campaign.cases import Case, Knowledge, Point
-from tests.fuzz.campaign.hosts import SECRETS
+from tests.fuzz.campaign.outcome import (
+    SECONDS,
+    Outcome,
+    Run,
+    complaints,
+    forget_peak,
+    peak_memory,
+)
 from tests.fuzz.campaign.reply import Reply
 from tests.fuzz.campaign.scenarios import SCENARIOS
 from tests.fuzz.campaign.truth import Evidence, has_image
 from tests.fuzz.campaign.wire import Exchange, Play, Stage
-from tests.unit.report.harm import commands, unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from socket import socket
 
     from imgverify.registry.deadline import Deadline
@@ -48,35 +53,12 @@ if TYPE_CHECKING:
     #: Returns what is sent in the place of an answer, and what was done to it.
     Script = Callable[[Point, int, Reply], tuple[Play, tuple[str, ...]]]
 
-SECONDS: Final = 1.0
-#: What may be added to the deadline, in seconds, and the most memory, in bytes.
-GRACE: Final = 1.0
-MEMORY: Final = 100_000_000
-STATUSES: Final = frozenset({0, 1, 2, 3, 4})
 _PATIENT: Final = 50
 _HURRY: Final = 0.01
 #: Time enough for a run that nobody disturbs, on a machine that does other things as well.
 _CALM: Final = 60.0
 _TIDY: Final = 60_000_000
 _CONFIG: Final = "config.json"
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-_PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run gave; `complaints` is empty for a good one."""
-
-    scenario: str
-    label: str
-    done: tuple[str, ...]
-    status: int
-    seconds: float
-    peak: int
-    complaints: tuple[str, ...]
-    out: str
-    err: str
-    log: Sequence[Exchange] = field(repr=False)
 
 
 class Runner:
@@ -118,7 +100,7 @@ class Runner:
     def run_case(self, one: Case) -> Outcome:
         """Run a case."""
         sites, grafted = cases.grafted_sites(one, self.known)
-        scenario = replace(one.scenario, sites=sites)
+        scenario = one.manner.of(replace(one.scenario, sites=sites))
         # Made before the clock runs, for it may take long, and much memory.
         ready = cases.prepared(one, self.known)
 
@@ -157,18 +139,18 @@ class Runner:
 
         self._stage = Stage(frozenset(answers), answering)
         try:
-            measured = self._execute(scenario, seconds)
+            run = self._execute(scenario, seconds)
         finally:
             self._stage.close()
         if self._stage.failure is not None:
             message = f"the campaign itself failed in {label}"
             raise RuntimeError(message) from self._stage.failure
         log = tuple(self._stage.log)
-        return self._judged(Outcome(scenario.name, label, tuple(done), *measured, log), scenario)
+        name, command = scenario.name, scenario.command
+        outcome = Outcome(name, command, label, tuple(done), run, log)
+        return replace(outcome, complaints=tuple(self._wrong_with(outcome, scenario)))
 
-    def _execute(
-        self, scenario: Scenario, limit: float
-    ) -> tuple[int, float, int, tuple[str, ...], str, str]:
+    def _execute(self, scenario: Scenario, limit: float) -> Run:
         self._clear(scenario)
         words = scenario.words(self._folder, limit)
         out, err = io.StringIO(), io.StringIO()
@@ -182,7 +164,7 @@ class Runner:
             # Else what this case took would count for the next one.
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)
-        return status, seconds, peak, (), out.getvalue(), err.getvalue()
+        return Run(status, seconds, peak, out.getvalue(), err.getvalue())
 
     def _clear(self, scenario: Scenario) -> None:
         """Leave nothing in the folder but the credentials of the scenario."""
@@ -199,17 +181,16 @@ class Runner:
         with os.scandir(self._folder) as entries:
             return [Path(each.path) for each in entries if each.name != _CONFIG]
 
-    def _judged(self, outcome: Outcome, scenario: Scenario) -> Outcome:
-        out = self._folder / "out"
-        wrong = [*complaints(outcome)]
-        if outcome.status == 0 and (
-            problem := scenario.truth(Evidence(outcome.log, outcome.out, out))
-        ):
-            wrong.append(f"wrong accept: {problem}")
-        if outcome.status != 0 and has_image(out):
-            wrong.append(f"left: exit {outcome.status}, and there is an image")
-        wrong += [f"left: {each.name}" for each in self._left() if each != out]
-        return replace(outcome, complaints=tuple(wrong))
+    def _wrong_with(self, outcome: Outcome, scenario: Scenario) -> Iterator[str]:
+        yield from complaints(outcome)
+        status, out = outcome.run.status, self._folder / "out"
+        if status == 0:
+            problem = scenario.truth(Evidence(outcome.log, outcome.run.out, out))
+            if problem:
+                yield f"wrong accept: {problem}"
+        elif has_image(out):
+            yield f"left: exit {status}, and there is an image"
+        yield from (f"left: {each.name}" for each in self._left() if each != out)
 
     def _dial(self, host: str, port: int, tls: object, deadline: Deadline) -> socket:
         return self._stage.dial(host, port, tls, deadline)
@@ -224,50 +205,10 @@ class Runner:
         for name, scenario in SCENARIOS.items():
             answered[name] = {}
             outcome = self.perform(scenario, script, name, _CALM)
-            if outcome.status != scenario.exit or outcome.complaints:
-                message = f"{name}: exit {outcome.status}, not {scenario.exit}: {outcome}"
+            if outcome.run.status != scenario.exit or outcome.complaints:
+                message = f"{name}: exit {outcome.run.status}, not {scenario.exit}: {outcome}"
                 raise RuntimeError(message)
         return cases.learn(answered)
-
-
-def complaints(outcome: Outcome) -> Iterator[str]:
-    """Say what is wrong with a run, whatever it was about."""
-    said = outcome.out + outcome.err
-    if "Traceback" in said or "internal error" in said:
-        yield "crash: a traceback, or an internal error"
-    if outcome.status not in STATUSES:
-        yield f"status: {outcome.status}"
-    if outcome.seconds > SECONDS + GRACE:
-        yield f"late: {outcome.seconds:.2f} s, of {SECONDS + GRACE:g} s"
-    if outcome.peak > MEMORY:
-        yield f"memory: {outcome.peak / 1e6:.0f} MB"
-    lines = _COLOUR.sub("", said).split("\n")
-    harm = {found for line in lines if not line.isprintable() for found in unseen(line)}
-    harm |= {found for line in lines for found in commands(line)}
-    if harm:
-        yield f"output: {sorted(harm)!r}"
-    yield from _leaks(outcome)
-
-
-def _leaks(outcome: Outcome) -> Iterator[str]:
-    for secret, allowed in SECRETS.items():
-        if secret in outcome.out or secret in outcome.err:
-            yield "leak: a secret is in the output"
-        for each in outcome.log:
-            asked = f"{each.target} {each.request.headers} {each.request.body!r}"
-            if secret in asked and each.host not in allowed:
-                yield f"leak: a secret was sent to {each.host}"
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process, in bytes, since it was forgotten."""
-    found = _PEAK.search(Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(found[1]) * 1024 if found else 0
-
-
-def forget_peak() -> None:
-    """Let the largest size be counted from here on (proc_pid_clear_refs(5))."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _nobody(host: str, _request: Request, _target: str) -> Exchange:

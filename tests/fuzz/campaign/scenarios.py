@@ -234,6 +234,7 @@ def _scenarios() -> tuple[Scenario, ...]:
         f"Bearer {hosts.USER_TOKEN}",
         "Bearer token-for-mirror",
     )
+    away = hosts.behind(own, hosts.redirecting("/blobs/"))
     basic = hosts.guarded('Basic realm="registry"', hosts.BASIC)
     zstd = recompressed(ONE, Compression.ZSTD)
     later = hosts.failing(HTTPStatus.TOO_MANY_REQUESTS, ("Retry-After", "0"), times=1)
@@ -268,6 +269,7 @@ def _scenarios() -> tuple[Scenario, ...]:
         verify("no-digest", both(NEW, NEW, up_serving=hosts.without_digest), 0),
         verify("tokens", tokens, 0),
         verify("login", both(ONE, ONE, own), 0, "--deep", credentials=_LOGIN),
+        verify("login-redirected", both(ONE, ONE, away), 0, "--deep", credentials=_LOGIN),
         verify("basic", both(ONE, ONE, basic), 0, credentials=_LOGIN),
         verify("redirected", both(NEW, NEW, hosts.redirecting("/manifests/")), 0),
         verify(

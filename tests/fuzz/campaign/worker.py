@@ -16,7 +16,7 @@ from tests.fuzz.campaign.runner import Runner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.fuzz.campaign.runner import Outcome
+    from tests.fuzz.campaign.outcome import Outcome
 
 
 #: Python keeps what a case took, which then counts for the cases after it: above this much
@@ -30,9 +30,9 @@ def line(number: int, outcome: Outcome) -> str:
     kinds = sorted({_kind(each) for each in outcome.done})
     fields: dict[str, object] = {
         "case": number,
-        "status": outcome.status,
-        "seconds": round(outcome.seconds, 4),
-        "peak": outcome.peak,
+        "status": outcome.run.status,
+        "seconds": round(outcome.run.seconds, 4),
+        "peak": outcome.run.peak,
         "kinds": kinds,
     }
     if outcome.complaints:
