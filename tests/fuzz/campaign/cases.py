@@ -31,7 +31,8 @@ _FAMILIES: Final = {
     "head": {"header": 50, "status": 28, "wire": 22},
     "signpost": {"header": 60, "status": 20, _DOCUMENT: 6, "wire": 14},
 }
-_KINDS: Final = {
+#: The kinds of each family.
+KINDS: Final = {
     "header": [each for each in reply.CHANGES if each.startswith("header.")],
     "status": [each for each in reply.CHANGES if each.startswith("status.")],
     "body": list(transfer.BODY),
@@ -183,7 +184,7 @@ def _change(asked: Mapping[Point, Reply], seed: str, rng: random.Random) -> Chan
     if rng.randrange(1000) < _SLOW:
         family = "slow"
     first, last = rng.choices(((1, None), (1, 1), (2, None)), (6, 3, 1))[0]
-    return Change(point, rng.choice(_KINDS[family]), seed, first, last)
+    return Change(point, rng.choice(KINDS[family]), seed, first, last)
 
 
 def _graft(scenario: Scenario, seed: str, rng: random.Random) -> Graft:

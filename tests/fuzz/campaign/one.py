@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, default=0)
-    parser.add_argument("--replay", type=Path)
+    parser.add_argument("--replay", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     with (
         tempfile.TemporaryDirectory(prefix="imgverify-campaign-") as folder,
         Runner(Path(folder) / "case") as runner,
     ):
         if options.replay:
-            return show(recording.replay(options.replay, runner))
+            return max([show(recording.replay(each, runner)) for each in options.replay])
         return show(runner.run(options.only, options.seed))
 
 

@@ -54,6 +54,7 @@ _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECAS
 _DIGEST = re.compile(rb"docker-content-digest:\s*(sha\d{3}:[0-9a-f]{64,128})", re.IGNORECASE)
 _LOCATION = re.compile(rb"^location:\s*(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
 _NOT_IMAGES = "attestation-manifest"
+_PLATFORM = ("os", "architecture", "variant", "os.version", "os.features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class Verified:
             ]
             complaints = [self._wrong_with(top, word, published, given) for top in tops]
             if "" not in complaints:
-                return f"{mirror}: {'; '.join(complaints) or 'it gave nothing for the tag'}"
+                all_of_them = "; ".join(dict.fromkeys(complaints))
+                return f"{mirror}: {all_of_them or 'it gave nothing for the tag'}"
         return ""
 
     def _wrong_with(
@@ -307,11 +309,14 @@ def _entries(data: bytes) -> set[str]:
     document = _object(data)
     if "manifests" not in document:
         return {f"sha256:{hashlib.sha256(data).hexdigest()}"}
-    keys = ("mediaType", "digest", "size", "platform")
-    return {
-        json.dumps({key: each.get(key) for key in keys}, sort_keys=True)
-        for each in _children(document)
-    }
+    return {json.dumps(_entry(each), sort_keys=True) for each in _children(document)}
+
+
+def _entry(child: dict[str, Any]) -> list[Any]:
+    """Return what a runtime looks at when it chooses; absent, empty and null are the same."""
+    platform = child.get("platform") or {}
+    chosen_by = [platform.get(key) or None for key in _PLATFORM]
+    return [child.get("mediaType"), child["digest"], child["size"], chosen_by]
 
 
 def _is_part(top: bytes, whole: bytes) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from tests.fuzz.campaign import recording
+from tests.fuzz.campaign.crew import FULL, READY
 from tests.fuzz.campaign.runner import Runner
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 #: Python keeps what a case took, which then counts for the cases after it: above this much
 #: another process goes on.
 ROOM = 75_000_000
-FULL = 75
 
 
 def line(number: int, outcome: Outcome) -> str:
@@ -55,7 +55,7 @@ def work(options: argparse.Namespace, folder: Path, report: TextIO) -> int:
     """Run the cases that fall to this process; `FULL` if another has to go on."""
     numbers = range(options.start, options.cases, options.step)
     with Runner(folder) as runner:
-        report.write("ready\n")
+        report.write(READY)
         report.flush()
         for number in numbers:
             outcome = runner.run(number, options.seed)
