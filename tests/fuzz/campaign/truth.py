@@ -49,10 +49,11 @@ if TYPE_CHECKING:
 
 _DEPTH = 3
 _BLANK = re.compile(rb"\r?\n\r?\n")
-_STATUS = re.compile(rb"\s*HTTP/\S*\s+\+?0*(\d{3})(?!\d)")
-_LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+# As lenient as any reader: for Python 0x85 and 0xa0 are blanks, and +0200 is a number.
+_STATUS = re.compile(rb"\s*HTTP/[^\s\x85\xa0]*[\s\x85\xa0]+\+?0*(\d{3})(?!\d)")
+_LENGTH = re.compile(rb"\bcontent-length:\s*(\d{1,9})\b", re.IGNORECASE)
 _DIGEST = re.compile(rb"docker-content-digest:\s*(sha\d{3}:[0-9a-f]{64,128})", re.IGNORECASE)
-_LOCATION = re.compile(rb"^location:\s*(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
+_LOCATION = re.compile(rb"\blocation:\s*(\S+)", re.IGNORECASE)
 _NOT_IMAGES = "attestation-manifest"
 _PLATFORM = ("os", "architecture", "variant", "os.version", "os.features")
 
