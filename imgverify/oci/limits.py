@@ -11,9 +11,12 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
-# Documents. Registries themselves refuse manifests over 4 MiB.
+# Documents. Registries themselves refuse manifests over 4 MiB, and other clients configs.
 MANIFEST_SIZE: Final = 4 * MIB
-CONFIG_SIZE: Final = 8 * MIB
+CONFIG_SIZE: Final = 4 * MIB
+# Of one image: all manifests that an index lists, and all configs; they are kept in memory.
+MANIFESTS_SIZE: Final = 8 * MIB
+CONFIGS_SIZE: Final = 8 * MIB
 TOKEN_SIZE: Final = 64 * KIB
 TAG_PAGE_SIZE: Final = 4 * MIB
 ERROR_BODY_SIZE: Final = 16 * KIB
@@ -26,8 +29,8 @@ HOST_CONFIG_ENTRIES: Final = 1000
 
 # JSON.
 JSON_DEPTH: Final = 32
-JSON_VALUES: Final = 100_000
 JSON_INTEGER_DIGITS: Final = 19
+JSON_VALUES: Final = 1 << 16
 INT64_MAX: Final = 2**63 - 1
 
 # Shapes.

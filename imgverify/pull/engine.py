@@ -24,6 +24,7 @@ from imgverify.pull.fetch import Fetched, Refusal, Sources, Transfer
 from imgverify.pull.plan import describe, plan, require_platforms, wanted_children
 from imgverify.store.base import Delivered
 from imgverify.verdict import Grade
+from imgverify.verify.read import require_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,9 +119,7 @@ def _children(
     children: dict[Digest, Manifest | Index] = {}
     level = wanted_children(top, platforms)
     for _ in range(limits.INDEX_DEPTH):
-        if len(children) + len(level) > limits.INDEX_CHILDREN:
-            msg = f"an index of more than {limits.INDEX_CHILDREN} images"
-            raise LimitExceeded(msg, side=Side.UPSTREAM)
+        require_bounds(level, [each.size for each in children.values()], Side.UPSTREAM)
         tasks = [partial(_document, sources, each.digest, each) for each in level]
         found = _all(network, tasks)
         children |= {each.digest: each for each in found}
@@ -139,7 +138,8 @@ def _document(sources: Sources, digest: Digest, listed: Descriptor | None) -> Ma
         expected = listed.media_type
 
     def ask(source: RemoteRepository) -> Manifest | Index:
-        return source.manifest(Reference(source.repository, digest=digest), expected).manifest
+        reference = Reference(source.repository, digest=digest)
+        return source.manifest(reference, expected, listed.size if listed else None).manifest
 
     return sources.first(str(digest), ask)
 

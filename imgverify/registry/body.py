@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from imgverify.errors import ImgverifyError, LimitExceeded, Malformed
+from imgverify.errors import ContentError, ImgverifyError, LimitExceeded, Malformed
 from imgverify.oci import limits
 from imgverify.oci.strictjson import load_object
 from imgverify.registry.failure import about
@@ -18,8 +18,10 @@ _ERROR_CODE: Final = re.compile(r"[A-Z_]{1,64}", re.ASCII)
 _CODINGS: Final = re.compile(r"(?:(?:, *)?(?:x-)?(?:br|compress|deflate|gzip|zstd))+", re.ASCII)
 
 
-def read_body(response: httpx.Response, most: int) -> bytes:
-    """Read a whole body of at most `most` bytes; raises `LimitExceeded` or `Unreachable`."""
+def read_body(
+    response: httpx.Response, most: int, longer: type[ContentError] = LimitExceeded
+) -> bytes:
+    """Read a whole body of at most `most` bytes; raises `longer` or `Unreachable`."""
     body = bytearray()
     host = registry_of(response.request.url)
     with about(host):
@@ -27,7 +29,7 @@ def read_body(response: httpx.Response, most: int) -> bytes:
             body += chunk
             if len(body) > most:
                 msg = f"{host} sent more than {most} bytes where less is all that can be right"
-                raise LimitExceeded(msg)
+                raise longer(msg)
     return bytes(body)
 
 

@@ -13,6 +13,7 @@ import httpx
 
 from imgverify.errors import (
     ContentError,
+    DigestMismatch,
     LimitExceeded,
     Malformed,
     NotFound,
@@ -225,14 +226,17 @@ class RemoteRepository:
             except NotFound:
                 return ()
 
-    def manifest(self, reference: Reference, expected: MediaType | None = None) -> Served:
+    def manifest(
+        self, reference: Reference, expected: MediaType | None = None, size: int | None = None
+    ) -> Served:
         """Fetch a manifest; with a digest in `reference` the bytes have to hash to it.
 
-        `expected` is the media type that a parent index gave.
-        Raises `DigestMismatch`, `Malformed` or a `SourceError`.
+        `expected` is the media type that a parent index gave, `size` the number of bytes, of
+        which not one more is read.
+        Raises `DigestMismatch`, `Malformed`, `LimitExceeded` or a `SourceError`.
         """
         with self._at_side():
-            return self._fetch_manifest(_name(reference), reference.digest, expected)
+            return self._fetch_manifest(_name(reference), reference.digest, expected, size)
 
     def document(self, want: Descriptor, most: int) -> Content:
         """Fetch a small blob (a config) whole; `most` bounds its size in bytes."""
@@ -246,7 +250,7 @@ class RemoteRepository:
     def config(self, manifest: Manifest) -> ImageConfig:
         """Fetch and read an image's config; raises what `document` raises, and `Malformed`."""
         content = self.document(manifest.config, limits.CONFIG_SIZE)
-        with self._at_side():
+        with self._at_side(), self._session.reading(self.deadline):
             return parse_config(content, layers=len(manifest.layers))
 
     @contextmanager
@@ -297,13 +301,22 @@ class RemoteRepository:
         return self._session.fetch(call, limits.TAG_PAGE_SIZE)
 
     def _fetch_manifest(
-        self, name: str, digest: Digest | None, expected: MediaType | None
+        self,
+        name: str,
+        digest: Digest | None,
+        expected: MediaType | None,
+        size: int | None = None,
     ) -> Served:
-        answer, data = self._session.fetch(self._manifest_call("GET", name), limits.MANIFEST_SIZE)
+        call = self._manifest_call("GET", name)
+        most = limits.MANIFEST_SIZE if size is None else min(size, limits.MANIFEST_SIZE)
+        # What is longer than its index says is not what the index lists.
+        longer = DigestMismatch if most == size else LimitExceeded
+        answer, data = self._session.fetch(call, most, longer)
         headers = answer.response.headers
         content = Content.of(data) if digest is None else Content(data, digest)
         content_type = MediaType.from_header(headers.get("Content-Type", ""))
-        manifest = parse_manifest(content, content_type=content_type, expected=expected)
+        with self._session.reading(call.deadline):
+            manifest = parse_manifest(content, content_type=content_type, expected=expected)
         return Served(manifest, answer.served_by, _claimed_digest(answer.response))
 
     def _manifest_call(self, method: str, name: str) -> Call:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import httpx
 
 from imgverify.errors import (
+    ContentError,
     LimitExceeded,
     RateLimited,
     Unauthorized,
@@ -20,6 +22,7 @@ from imgverify.registry.auth import Authenticator, TokenAnswer
 from imgverify.registry.body import error_code, read_body, refuse_encoding
 from imgverify.registry.connect import NO_PROXIES, PLAIN_DIALER, Connector
 from imgverify.registry.credentials import registry_at
+from imgverify.registry.dial import HEARING
 from imgverify.registry.failure import (
     about,
     status_error,
@@ -39,7 +42,7 @@ from imgverify.registry.urls import (
 from imgverify.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from imgverify.errors import SourceError
@@ -164,6 +167,7 @@ class Session:
         self._rate_limits: dict[Registry, RateLimit] = {}
         self._peers: dict[str, set[object]] = {}
         self._unproven: set[str] = set()
+        self._reading = threading.Lock()
 
     def close(self) -> None:
         """Close idle connections."""
@@ -188,15 +192,17 @@ class Session:
         """
         return self.retried(self.attempt, call)
 
-    def fetch(self, call: Call, most: int) -> tuple[Answer, bytes]:
-        """Carry a call to its whole body, of `most` bytes at the most; else as `send`.
+    def fetch(
+        self, call: Call, most: int, longer: type[ContentError] = LimitExceeded
+    ) -> tuple[Answer, bytes]:
+        """Carry a call to its whole body; else as `send`.
 
-        A body that breaks off is asked for again.
+        One of more than `most` bytes raises `longer`. A body that breaks off is asked for again.
         """
 
         def whole(call: Call) -> tuple[Answer, bytes]:
             with self.attempt(call) as answer:
-                return answer, read_body(answer.response, most)
+                return answer, read_body(answer.response, most, longer)
 
         return self.retried(whole, call)
 
@@ -221,6 +227,16 @@ class Session:
         if self._tell is not None and _LONG_WAIT <= seconds < call.deadline.remaining:
             self._tell(f"{call.registry} limits the rate of requests: waiting {span(seconds)}")
         return call.deadline.sleep(seconds)
+
+    @contextmanager
+    def reading(self, deadline: Deadline) -> Iterator[None]:
+        """Let one thread at a time make objects of a document: they take many times its size."""
+        while not self._reading.acquire(timeout=deadline.patience(HEARING)):
+            pass
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def attempt(self, call: Call) -> Answer:
         """Do what `send` does, once."""

@@ -101,9 +101,52 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 @pytest.mark.parametrize("depth", [limits.JSON_DEPTH + 2, 1000, 100_000])
 def test_json_types_limits_hold_against_depth(opening: bytes, depth: int) -> None:
     closing = {b"[": b"]"}.get(opening, b"}")
-    with pytest.raises(LimitExceeded, match="nested deeper"):
+    with pytest.raises(LimitExceeded, match=r"nested deeper|more than"):
         loads(opening * depth + b"1" + closing * depth)
     assert loads(opening * 32 + b"1" + closing * 32)
+
+
+@pytest.mark.parametrize("empty", ["[]", "{}"])
+def test_json_types_limits_hold_for_what_is_inside_and_not_for_what_is_empty(empty: str) -> None:
+    depth = limits.JSON_DEPTH
+    assert loads(f"{'[' * depth}{empty}{']' * depth}".encode())
+    with pytest.raises(LimitExceeded, match="nested deeper"):
+        loads(f"{'[' * depth}[{empty}]{']' * depth}".encode())
+
+
+@pytest.mark.parametrize(
+    "one", ["1", "{}", "[]", '""', '"a\\\\"', '{"a":1}', "1.5", "null", '"[{"']
+)
+@pytest.mark.parametrize("size", [1_000_000, 4_000_000])
+def test_split_parse_alloc_very_many_values_are_refused_before_they_are_made(
+    one: str, size: int
+) -> None:
+    text = "[" + ",".join([one] * (size // (len(one) + 1))) + "]"
+    started = time.process_time()
+    with pytest.raises(LimitExceeded, match="more than 65536 values"):
+        loads(text.encode())
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("text", [",", "[{", '\\",', '"', "\\", '\\\\",{'])
+def test_what_stands_in_a_text_does_not_count_as_values(text: str) -> None:
+    value = {"Labels": {"a": text * 300_000, "b": "x"}, "c": [1, 2]}
+    assert loads(json.dumps(value).encode()) == value
+
+
+def test_as_many_values_are_read_as_the_other_bounds_allow() -> None:
+    tags = {"name": "a", "tags": [f"1.{number}" for number in range(limits.TAGS)]}
+    assert loads(json.dumps(tags).encode()) == tags
+    entry = {
+        "mediaType": "a/b",
+        "digest": "sha256:" + "0" * 64,
+        "size": 1,
+        "urls": ["a", "b"],
+        "platform": {"os": "a", "architecture": "b", "variant": "c", "os.features": ["d"] * 10},
+        "annotations": {f"key{number}": "[{,}]" for number in range(40)},
+    }
+    index = {"manifests": [entry] * limits.INDEX_ENTRIES}
+    assert loads(json.dumps(index).encode()) == index
 
 
 @pytest.mark.parametrize(
