@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
     "compare": "Compare two references, whatever they are called.",
     "pull": "Verify an image, then fetch exactly what was verified.",
+    "verify-bundle": "Say whether a Sigstore bundle vouches for a file or digest.",
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
     "completion": "Print the completion script for a shell.",
 }
@@ -119,7 +120,9 @@ class _Commands(click.Group):
             return None
         from importlib import import_module  # noqa: PLC0415 - not needed by --version
 
-        command: click.Command = import_module(f"imgverify.cli.{cmd_name}").command
+        command: click.Command = import_module(
+            f"imgverify.cli.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -23,10 +23,12 @@ class _CaseCollision(dict[str, object]):
     """An object with two keys that are equal when case is ignored."""
 
 
-def loads(data: bytes) -> object:
+def loads(data: bytes, foreign: frozenset[str] = frozenset()) -> object:
     """Parse one JSON document; raises `Malformed` or `LimitExceeded`.
 
     Integers are limited to int64, other numbers to float64, nesting to `limits.JSON_DEPTH`.
+    `foreign` names fields whose values follow somebody else's rules: there keys may differ in
+    case only.
     """
     try:
         text = data.decode("utf-8")
@@ -50,13 +52,13 @@ def loads(data: bytes) -> object:
     except json.JSONDecodeError as error:
         msg = f"the document is not JSON: {error.msg} at offset {error.pos}"
         raise Malformed(msg) from None
-    _check(value, free=False, depth=0)
+    _check(value, foreign, free=False, depth=0)
     return value
 
 
-def load_object(data: bytes, what: str) -> dict[str, object]:
+def load_object(data: bytes, what: str, foreign: frozenset[str] = frozenset()) -> dict[str, object]:
     """Parse a document whose top level has to be an object; `what` names it in the error."""
-    value = loads(data)
+    value = loads(data, foreign)
     if not isinstance(value, dict):
         msg = f"{what} is not a JSON object"
         raise Malformed(msg)
@@ -106,7 +108,8 @@ def _constant(name: str) -> NoReturn:
     raise Malformed(msg)
 
 
-def _check(value: object, *, free: bool, depth: int) -> None:
+def _check(value: object, foreign: frozenset[str] | None, *, free: bool, depth: int) -> None:
+    """Check what is nested in `value`; within a foreign field `foreign` is None."""
     if depth > limits.JSON_DEPTH:
         msg = f"the document is nested deeper than {limits.JSON_DEPTH} levels"
         raise LimitExceeded(msg)
@@ -114,14 +117,15 @@ def _check(value: object, *, free: bool, depth: int) -> None:
         _check_text(value)
     elif isinstance(value, list):
         for item in value:
-            _check(item, free=False, depth=depth + 1)
+            _check(item, foreign, free=False, depth=depth + 1)
     elif isinstance(value, dict):
-        if isinstance(value, _CaseCollision) and not free:
+        if isinstance(value, _CaseCollision) and not free and foreign is not None:
             msg = "the document has an object with keys that differ only in case"
             raise Malformed(msg)
         for key, item in value.items():
             _check_text(key)
-            _check(item, free=key in _FREE_MAPS and not free, depth=depth + 1)
+            inner = None if foreign is None or key in foreign else foreign
+            _check(item, inner, free=key in _FREE_MAPS and not free, depth=depth + 1)
 
 
 def _check_text(text: str) -> None:
