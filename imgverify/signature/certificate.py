@@ -13,8 +13,9 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
-from imgverify.errors import LimitExceeded, Malformed
+from imgverify.errors import LimitExceeded, Malformed, Reason, SignatureRejected
 from imgverify.oci import limits
 from imgverify.signature.identity import Extension, NameKind, SubjectName
 from imgverify.signature.keys import PublicKey
@@ -111,13 +112,16 @@ def decode_pem(pem: bytes) -> tuple[Pem, bytes]:
     labels = _PEM.findall(pem)
     if labels == [b"CERTIFICATE"]:
         return Pem.CERTIFICATE, load_chain(pem)[0].public_bytes(Encoding.DER)
-    if labels == [b"PUBLIC KEY"]:
+    if len(labels) == 1 and labels[0].endswith(b"PUBLIC KEY"):
         return Pem.PUBLIC_KEY, PublicKey.from_pem(pem).spki
     msg = "the text is not one certificate or public key in PEM form"
     raise Malformed(msg)
 
 
 def _public_key(parsed: x509.Certificate) -> object:
+    if parsed.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
+        msg = "RSA keys that are restricted to PSS are not supported"
+        raise SignatureRejected(msg, Reason.UNSUPPORTED)
     try:
         return parsed.public_key()
     except (ValueError, UnsupportedAlgorithm):

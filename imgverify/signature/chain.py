@@ -90,20 +90,30 @@ def is_issued_within(
     return any(issued(each, leaf) for each in known)
 
 
-def check_usage(certificate: x509.Certificate) -> None:
-    """Refuse a signer's certificate that is not for signing code, or is an issuer's."""
+def check_usage(certificate: x509.Certificate, *, for_code: bool) -> None:
+    """Refuse a signer's certificate that is an issuer's, or not for signing code.
+
+    One that names no purpose at all is good for every purpose (RFC 5280, section 4.2.1.12), unless
+    `for_code` says that it has to name this one.
+    """
     usage = find_extension(certificate, x509.KeyUsage)
     purposes = find_extension(certificate, x509.ExtendedKeyUsage)
     if is_authority(certificate):
         wrong = "it is an authority's"
     elif usage is not None and not usage.value.digital_signature:
         wrong = "its key usage lacks digital signatures"
-    elif purposes is None or ExtendedKeyUsageOID.CODE_SIGNING not in purposes.value:
+    elif not _is_for_code(purposes, for_code=for_code):
         wrong = "its extended key usage lacks code signing"
     else:
         return
     msg = f"the certificate may not be used for signatures: {wrong}"
     raise SignatureRejected(msg, Reason.CERTIFICATE_USAGE)
+
+
+def _is_for_code(purposes: x509.Extension[x509.ExtendedKeyUsage] | None, *, for_code: bool) -> bool:
+    if purposes is None:
+        return not for_code
+    return ExtendedKeyUsageOID.CODE_SIGNING in purposes.value
 
 
 def is_authority(certificate: x509.Certificate) -> bool:

@@ -7,6 +7,8 @@ strength or, as older signers have it, with SHA-256.
 from __future__ import annotations
 
 import enum
+import re
+from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -17,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_der_public_key,
-    load_pem_public_key,
 )
 
 from imgverify.errors import Malformed, Reason, SignatureRejected
@@ -46,6 +47,13 @@ _HASHES: Final = {
     Scheme.RSA_PKCS1_SHA256: (Algorithm.SHA256, hashes.SHA256()),
     Scheme.RSA_PSS_SHA256: (Algorithm.SHA256, hashes.SHA256()),
 }
+_PEM: Final = re.compile(
+    rb"\s*-----BEGIN (?:RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]*)"
+    rb"-----END (?:RSA )?PUBLIC KEY-----\s*"
+)
+# id-RSASSA-PSS in DER, and how far from the start of a key it can stand.
+_PSS_ONLY: Final = bytes.fromhex("06092a864886f70d01010a")
+_HEADER: Final = 32
 _RSA: Final = (Scheme.RSA_PKCS1_SHA256, Scheme.RSA_PSS_SHA256)
 _CURVES: Final = {
     "secp256r1": (Scheme.ECDSA_SHA256,),
@@ -102,18 +110,21 @@ class PublicKey:
     def from_der(cls, data: bytes) -> Self:
         """Read a SubjectPublicKeyInfo, or PKCS #1; raises `Malformed` or `SignatureRejected`."""
         try:
-            return cls.of(load_der_public_key(data))
+            key = load_der_public_key(data)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             msg = "the bytes are not a public key"
             raise Malformed(msg) from None
+        _refuse_pss_only(data)
+        return cls.of(key)
 
     @classmethod
     def from_pem(cls, data: bytes) -> Self:
-        """Read the first PEM block; raises `Malformed` or `SignatureRejected`."""
+        """Read a text with one PEM block; raises `Malformed` or `SignatureRejected`."""
+        found = _PEM.fullmatch(data)
         try:
-            return cls.of(load_pem_public_key(data))
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            msg = "the text holds no public key in PEM form"
+            return cls.from_der(b64decode(found[1]) if found else b"")
+        except (Malformed, ValueError):
+            msg = "the text is not one public key in PEM form"
             raise Malformed(msg) from None
 
     @property
@@ -181,3 +192,13 @@ def _verify(key: _Key, scheme: Scheme, signature: bytes, message: Message) -> bo
     pad = pss if scheme is Scheme.RSA_PSS_SHA256 else padding.PKCS1v15()
     key.verify(signature, hashed, pad, prehashed)
     return True
+
+
+def _refuse_pss_only(spki: bytes) -> None:
+    """Refuse a key that says of itself that it is for RSA PSS alone, with parameters of its own.
+
+    The library reads it as any RSA key, so that signatures it does not allow would pass.
+    """
+    if _PSS_ONLY in spki[:_HEADER]:
+        msg = "RSA keys that are restricted to PSS are not supported"
+        raise SignatureRejected(msg, Reason.UNSUPPORTED)

@@ -59,7 +59,8 @@ def verify_timestamp(
     Raises `SignatureRejected` for one that a known authority did not make as it stands.
     """
     response = _decode(data)
-    known = [(each, leaf) for each in authorities if (leaf := _signer(response, each)) is not None]
+    embedded = _embedded(response)
+    known = [(each, leaf) for each in authorities if (leaf := _signer(response, each, embedded))]
     if not known:
         return None
     imprint = response.tst_info.message_imprint
@@ -70,7 +71,7 @@ def verify_timestamp(
     errors = []
     for authority, leaf in known:
         try:
-            return _verify(response, authority, leaf)
+            return _verify(response, authority, leaf, embedded)
         except SignatureRejected as error:
             errors.append(error)
     raise errors[0]
@@ -92,31 +93,41 @@ def _decode(data: bytes) -> TimeStampResponse:
     return response
 
 
+def _embedded(response: TimeStampResponse) -> tuple[x509.Certificate, ...]:
+    """Return the certificates that lie in the token; nothing signs them."""
+    found = sorted(response.signed_data.certificates)
+    if len(found) > limits.CERTIFICATES:
+        msg = f"a timestamp has {len(found)} certificates, {limits.CERTIFICATES} are the most"
+        raise LimitExceeded(msg)
+    return tuple(map(load_certificate, found))
+
+
 def _signer(
-    response: TimeStampResponse, authority: CertificateAuthority
+    response: TimeStampResponse,
+    authority: CertificateAuthority,
+    embedded: tuple[x509.Certificate, ...],
 ) -> x509.Certificate | None:
     """Return the certificate that the timestamp says its signer has, if it may be this one's."""
     (signer,) = response.signed_data.signer_infos
-    named = signer.issuer, signer.serial_number
-    first = authority.chain[0]
-    if not is_authority(first):
-        return first if (first.issuer, first.serial_number) == named else None
-    for data in sorted(response.signed_data.certificates)[: limits.CERTIFICATES]:
-        found = load_certificate(data)
-        own = (found.issuer, found.serial_number) == named
-        if own and is_issued_within(authority, found, ()):
-            return found
+    pinned = not is_authority(authority.chain[0])
+    for each in authority.chain[:1] if pinned else embedded:
+        if (each.issuer, each.serial_number) == (signer.issuer, signer.serial_number):
+            issued = pinned or is_issued_within(authority, each, embedded)
+            return each if issued else None
     return None
 
 
 def _verify(
-    response: TimeStampResponse, authority: CertificateAuthority, leaf: x509.Certificate
+    response: TimeStampResponse,
+    authority: CertificateAuthority,
+    leaf: x509.Certificate,
+    embedded: tuple[x509.Certificate, ...],
 ) -> Timestamp:
     time = response.tst_info.gen_time
     if not _may_stamp(leaf):
         msg = f"a certificate of {authority.name} is not for timestamps, and for nothing else"
         raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID)
-    path = find_path(leaf, authority, (), time)
+    path = find_path(leaf, authority, embedded, time)
     if path is None:
         msg = f"the authority {authority.name} is not trusted with the time {time.isoformat()}"
         raise SignatureRejected(msg, Reason.TIMESTAMP_TIME)

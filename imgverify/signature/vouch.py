@@ -147,6 +147,7 @@ class _Trial:
 
     def by_certificate(self, certificate: Certificate, signer: Identity | Subject) -> Vouched:
         """Check what vouches for a certificate, that it was valid then, and whom it names."""
+        check_usage(certificate.x509, for_code=isinstance(signer, Identity))
         authorities = self._authorities(certificate)
         moments, witnesses = self._moments()
         if not moments:
@@ -171,7 +172,6 @@ class _Trial:
         return moments, tuple(dict.fromkeys(witnesses))
 
     def _authorities(self, certificate: Certificate) -> tuple[CertificateAuthority, ...]:
-        check_usage(certificate.x509)
         found = tuple(
             each
             for each in self.root.authorities
