@@ -29,6 +29,19 @@ _LAST_BARE: Final = 6
 _PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
 
+#: What the libraries raise for bytes that are not what they should be.
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 class Pem(enum.StrEnum):
     """What a PEM block says it holds."""
 
@@ -54,18 +67,12 @@ class Certificate:
     def parse(cls, der: bytes) -> Self:
         """Read a certificate in DER; raises `Malformed`, `LimitExceeded`, `SignatureRejected`."""
         parsed = load_certificate(der)
-        try:
-            extensions = parsed.extensions
-            names = _names(extensions)
-        except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-            msg = "the certificate has extensions that cannot be read"
-            raise Malformed(msg) from None
-        texts = dict(_texts(extensions))
+        texts = dict(_texts(parsed.extensions))
         return cls(
             der=der,
             x509=parsed,
             key=PublicKey.of(_public_key(parsed)),
-            names=names,
+            names=_names(parsed.extensions),
             issuer=_issuer(texts),
             claims=tuple((each, texts[each.oid]) for each in Extension if each.oid in texts),
         )
@@ -81,14 +88,10 @@ def load_certificate(der: bytes) -> x509.Certificate:
         msg = f"a certificate has {len(der)} bytes, {limits.CERTIFICATE_SIZE} are the most"
         raise LimitExceeded(msg)
     try:
-        parsed = x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion):
+        return _complete(x509.load_der_x509_certificate(der))
+    except UNREADABLE as error:
         msg = "the bytes are not a certificate"
-        raise Malformed(msg) from None
-    if parsed.public_bytes(Encoding.DER) != der:
-        msg = "the certificate is not written the one way that DER has for it"
-        raise Malformed(msg)
-    return parsed
+        raise Malformed(msg) from error
 
 
 def load_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
@@ -98,13 +101,20 @@ def load_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
         msg = f"there are {len(labels)} certificates, {limits.CERTIFICATES} are the most"
         raise LimitExceeded(msg)
     try:
-        found = x509.load_pem_x509_certificates(pem)
-    except (ValueError, x509.InvalidVersion):
-        found = []
+        found = tuple(map(_complete, x509.load_pem_x509_certificates(pem)))
+    except UNREADABLE:
+        found = ()
     if not found or len(found) != len(labels):
         msg = "the text is not one or more certificates in PEM form"
         raise Malformed(msg)
-    return tuple(found)
+    return found
+
+
+def _complete(certificate: x509.Certificate) -> x509.Certificate:
+    """Read what the library would read later, so that errors come here and nowhere else."""
+    _ = (certificate.issuer, certificate.subject, certificate.extensions)
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    return certificate
 
 
 def decode_pem(pem: bytes) -> tuple[Pem, bytes]:
@@ -124,9 +134,9 @@ def _public_key(parsed: x509.Certificate) -> object:
         raise SignatureRejected(msg, Reason.UNSUPPORTED)
     try:
         return parsed.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE as error:
         msg = "the certificate's key cannot be read"
-        raise Malformed(msg) from None
+        raise Malformed(msg) from error
 
 
 def _names(extensions: x509.Extensions) -> tuple[SubjectName, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -20,7 +20,8 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from imgverify.errors import Malformed, Reason, SignatureRejected
+from imgverify.errors import Reason, SignatureRejected
+from imgverify.signature.certificate import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +53,7 @@ def find_path(
     verifier = builder.extension_policies(**policies).build_client_verifier()
     try:
         return tuple(verifier.verify(leaf, [*helping, *along]).chain)
-    except (VerificationError, ValueError, UnsupportedAlgorithm):
+    except (VerificationError, *UNREADABLE):
         return None
 
 
@@ -76,7 +77,7 @@ def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Tell whether one certificate bears the other's signature, whatever the time."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
@@ -123,11 +124,8 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 
 def find_extension(certificate: x509.Certificate, kind: type[E]) -> x509.Extension[E] | None:
-    """Return an extension, if it is there; raises `Malformed` where extensions are unreadable."""
+    """Return an extension, if it is there."""
     try:
         return certificate.extensions.get_extension_for_class(kind)
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        msg = "a certificate has extensions that cannot be read"
-        raise Malformed(msg) from None

@@ -66,19 +66,24 @@ class Checkpoint:
         signed = f"{body}\n".encode()
         return cls(header[0], int(header[1]), root, signed, tuple(map(_signature, lines)))
 
-    def check(self, log: TransparencyLog, key: PublicKey, *, named: bool) -> None:
-        """Refuse the checkpoint unless the log signed it.
+    def check(self, log: TransparencyLog, key: PublicKey, *, tiled: bool) -> None:
+        """Refuse the checkpoint unless the log signed it under its own name.
 
-        `named` says that the log signs under the checkpoint's own name, as tile logs do; before
-        them the first line held a number for the tree, too. Lines of witnesses are passed over.
+        Before there were `tiled` logs, a tree's number stood behind the name in the first line.
+        Lines of witnesses are passed over.
         """
-        own = [each for each in self.signatures if each.hint == log.hint]
-        if named:
-            own = [each for each in own if each.name == self.origin]
+        own = [
+            each
+            for each in self.signatures
+            if each.hint == log.hint and self._is_named(each.name, tiled=tiled)
+        ]
         if not any(key.verifies(each.signature, self.signed) for each in own):
             fact = "signed another checkpoint" if own else "did not sign the checkpoint"
             msg = f"the log {log.name} {fact}"
             raise SignatureRejected(msg, Reason.CHECKPOINT_INVALID)
+
+    def _is_named(self, name: str, *, tiled: bool) -> bool:
+        return self.origin == name or (not tiled and self.origin.startswith(f"{name} - "))
 
 
 def _signature(line: str) -> NoteSignature:

@@ -85,11 +85,15 @@ class Demand:
         return () if self.insecure_skip is None else (self.insecure_skip,)
 
     def thresholds(self, root: TrustedRoot) -> Thresholds:
-        """Return how many have to vouch if this is the root."""
+        """Return how many have to vouch if this is the root.
+
+        A key belongs to no deployment: where one of the roots has a log, it needs a log's word.
+        """
         own, more, skip = root.thresholds, self.at_least, self.insecure_skip
         keyed = isinstance(self.signer, TrustedKey)
+        logs = max(each.thresholds.logs for each in self.roots) if keyed else own.logs
         return Thresholds(
-            logs=0 if skip is Skipped.LOG else max(own.logs, more.logs),
+            logs=0 if skip is Skipped.LOG else max(logs, more.logs),
             scts=0 if keyed or skip is Skipped.SCT else max(own.scts, more.scts),
             timestamps=max(0 if keyed else own.timestamps, more.timestamps),
         )

@@ -142,7 +142,7 @@ class LogEntry:
             msg = "the inclusion proof has no checkpoint"
             raise SignatureRejected(msg, Reason.CHECKPOINT_INVALID)
         checkpoint = Checkpoint.parse(proof.checkpoint)
-        checkpoint.check(log, key, named=tiled)
+        checkpoint.check(log, key, tiled=tiled)
         if (checkpoint.size, checkpoint.root) != (proof.size, proof.root):
             msg = "the checkpoint is about another tree than the inclusion proof"
             raise SignatureRejected(msg, Reason.CHECKPOINT_MISMATCH)

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import rfc3161_client
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from rfc3161_client import PKIStatus, VerificationError, VerifierBuilder
 
 from imgverify.errors import LimitExceeded, Malformed, Reason, SignatureRejected
 from imgverify.oci import limits
 from imgverify.oci.digest import Algorithm
-from imgverify.signature.certificate import load_certificate
+from imgverify.signature.certificate import UNREADABLE, load_certificate
 from imgverify.signature.chain import (
     find_extension,
     find_path,
@@ -51,6 +50,18 @@ class Timestamp:
     time: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What a response says, read at once; none of it is true before its signature is checked."""
+
+    response: TimeStampResponse
+    time: datetime
+    algorithm: Algorithm | None
+    imprint: bytes
+    signer: tuple[x509.Name, int]
+    embedded: tuple[x509.Certificate, ...]
+
+
 def verify_timestamp(
     data: bytes, stamped: bytes, authorities: tuple[CertificateAuthority, ...]
 ) -> Timestamp | None:
@@ -58,89 +69,82 @@ def verify_timestamp(
 
     Raises `SignatureRejected` for one that a known authority did not make as it stands.
     """
-    response = _decode(data)
-    embedded = _embedded(response)
-    known = [(each, leaf) for each in authorities if (leaf := _signer(response, each, embedded))]
+    token = _decode(data)
+    known = [(each, leaf) for each in authorities if (leaf := _signer(token, each)) is not None]
     if not known:
         return None
-    imprint = response.tst_info.message_imprint
-    algorithm = _HASHES.get(imprint.hash_algorithm.dotted_string)
-    if algorithm is None or Message.of(stamped).hashed(algorithm) != imprint.message:
+    if token.algorithm is None or Message.of(stamped).hashed(token.algorithm) != token.imprint:
         msg = "the timestamp is about something else than this signature"
         raise SignatureRejected(msg, Reason.TIMESTAMP_MISMATCH)
     errors = []
     for authority, leaf in known:
         try:
-            return _verify(response, authority, leaf, embedded)
+            return _verify(token, authority, leaf)
         except SignatureRejected as error:
             errors.append(error)
     raise errors[0]
 
 
-def _decode(data: bytes) -> TimeStampResponse:
+def _decode(data: bytes) -> _Token:
     if len(data) > limits.TIMESTAMP_SIZE:
         msg = f"a timestamp has {len(data)} bytes, {limits.TIMESTAMP_SIZE} are the most"
         raise LimitExceeded(msg)
     try:
-        response = rfc3161_client.decode_timestamp_response(sorted_certificates(data))
-        status, signers = PKIStatus(response.status), response.signed_data.signer_infos
-    except (ValueError, UnsupportedAlgorithm, Malformed):
-        msg = "the timestamp cannot be read"
-        raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID) from None
-    if status is not PKIStatus.GRANTED or len(signers) != 1:
-        msg = "the timestamp was not granted, or has not one signer"
-        raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID)
-    return response
+        return _read(rfc3161_client.decode_timestamp_response(sorted_certificates(data)))
+    except (Malformed, *UNREADABLE) as error:
+        # The library reads most of a token only when it is asked for it.
+        msg = "the timestamp cannot be read, was not granted, or has not one signer"
+        raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID) from error
 
 
-def _embedded(response: TimeStampResponse) -> tuple[x509.Certificate, ...]:
-    """Return the certificates that lie in the token; nothing signs them."""
-    found = sorted(response.signed_data.certificates)
-    if len(found) > limits.CERTIFICATES:
-        msg = f"a timestamp has {len(found)} certificates, {limits.CERTIFICATES} are the most"
+def _read(response: TimeStampResponse) -> _Token:
+    signers, embedded = response.signed_data.signer_infos, response.signed_data.certificates
+    if PKIStatus(response.status) is not PKIStatus.GRANTED or len(signers) != 1:
+        msg = "it was not granted, or has not one signer"
+        raise Malformed(msg)
+    if len(embedded) > limits.CERTIFICATES:
+        msg = f"a timestamp has {len(embedded)} certificates, {limits.CERTIFICATES} are the most"
         raise LimitExceeded(msg)
-    return tuple(map(load_certificate, found))
+    (signer,), info = signers, response.tst_info
+    return _Token(
+        response=response,
+        time=info.gen_time,
+        algorithm=_HASHES.get(info.message_imprint.hash_algorithm.dotted_string),
+        imprint=info.message_imprint.message,
+        signer=(signer.issuer, signer.serial_number),
+        embedded=tuple(map(load_certificate, sorted(embedded))),
+    )
 
 
-def _signer(
-    response: TimeStampResponse,
-    authority: CertificateAuthority,
-    embedded: tuple[x509.Certificate, ...],
-) -> x509.Certificate | None:
+def _signer(token: _Token, authority: CertificateAuthority) -> x509.Certificate | None:
     """Return the certificate that the timestamp says its signer has, if it may be this one's."""
-    (signer,) = response.signed_data.signer_infos
     pinned = not is_authority(authority.chain[0])
-    for each in authority.chain[:1] if pinned else embedded:
-        if (each.issuer, each.serial_number) == (signer.issuer, signer.serial_number):
-            issued = pinned or is_issued_within(authority, each, embedded)
+    for each in authority.chain[:1] if pinned else token.embedded:
+        if (each.issuer, each.serial_number) == token.signer:
+            issued = pinned or is_issued_within(authority, each, token.embedded)
             return each if issued else None
     return None
 
 
-def _verify(
-    response: TimeStampResponse,
-    authority: CertificateAuthority,
-    leaf: x509.Certificate,
-    embedded: tuple[x509.Certificate, ...],
-) -> Timestamp:
-    time = response.tst_info.gen_time
+def _verify(token: _Token, authority: CertificateAuthority, leaf: x509.Certificate) -> Timestamp:
     if not _may_stamp(leaf):
         msg = f"a certificate of {authority.name} is not for timestamps, and for nothing else"
         raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID)
-    path = find_path(leaf, authority, embedded, time)
+    path = find_path(leaf, authority, token.embedded, token.time)
     if path is None:
-        msg = f"the authority {authority.name} is not trusted with the time {time.isoformat()}"
+        time = token.time.isoformat()
+        msg = f"the authority {authority.name} is not trusted with the time {time}"
         raise SignatureRejected(msg, Reason.TIMESTAMP_TIME)
-    imprint = response.tst_info.message_imprint
+    # Whatever is handed over here is trusted by the library, so it gets what was found to be.
     verifier = VerifierBuilder(
         tsa_certificate=leaf, intermediates=list(path[1:-1]), roots=[path[-1]]
     ).build()
     try:
-        verifier.verify(response, imprint.message)
-    except (VerificationError, ValueError, UnsupportedAlgorithm):
+        verifier.verify(token.response, token.imprint)
+    except (VerificationError, *UNREADABLE) as error:
         msg = f"the authority {authority.name} did not sign the timestamp"
-        raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID) from None
-    return Timestamp(authority, time)
+        raise SignatureRejected(msg, Reason.TIMESTAMP_INVALID) from error
+    return Timestamp(authority, token.time)
 
 
 def _may_stamp(certificate: x509.Certificate) -> bool:
