@@ -77,10 +77,6 @@ class Certificate:
             claims=tuple((each, texts[each.oid]) for each in Extension if each.oid in texts),
         )
 
-    def covers(self, name: SubjectName) -> bool:
-        """Tell whether the certificate names this subject."""
-        return name in self.names
-
 
 def load_certificate(der: bytes) -> x509.Certificate:
     """Read one certificate in DER, with nothing behind it."""

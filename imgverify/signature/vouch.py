@@ -210,12 +210,13 @@ class _Trial:
             if stamp is not None:
                 found.append(stamp)
         if len({each.authority.chain[0] for each in found}) < self.needed.timestamps:
-            raise self._without_time(f"too few timestamps: {self.needed.timestamps} needed")
+            what = f"timestamps of too few authorities: {self.needed.timestamps} needed"
+            raise self._without_time(what, known=len(found))
         return [Moment(each.time, Clock.TIMESTAMP_AUTHORITY, each.authority.name) for each in found]
 
-    def _without_time(self, what: str) -> SignatureRejected:
-        if self.signed.material.timestamps:
-            msg = f"no timestamp of the signature is by an authority of {self.root.name}"
+    def _without_time(self, what: str, *, known: int = 0) -> SignatureRejected:
+        if len(self.signed.material.timestamps) > known:
+            msg = f"a timestamp of the signature is not by an authority of {self.root.name}"
             return SignatureRejected(msg, Reason.TIMESTAMP_UNTRUSTED)
         return SignatureRejected(f"the signature has {what}", Reason.TIME_MISSING)
 
