@@ -118,6 +118,11 @@ class PublicKey:
         return cls.of(key)
 
     @classmethod
+    def from_registry(cls, details: str, data: bytes) -> Self | None:
+        """Read a key that goes by a name of Sigstore's registry; None for a name that is new."""
+        return cls.from_der(data).used_as(details) if details in _DETAILS else None
+
+    @classmethod
     def from_pem(cls, data: bytes) -> Self:
         """Read a text with one PEM block; raises `Malformed` or `SignatureRejected`."""
         found = _PEM.fullmatch(data)

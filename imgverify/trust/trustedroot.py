@@ -102,7 +102,7 @@ def _key(fields: Fields) -> PublicKey | None:
     """Return the key; None if it is of a kind that cannot be used, which newer logs may have."""
     details, data = fields.text("keyDetails"), fields.data("rawBytes")
     try:
-        return PublicKey.from_der(data).used_as(details)
+        return PublicKey.from_registry(details, data)
     except SignatureRejected:
         return None
 
