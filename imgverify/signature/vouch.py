@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Reason, SignatureRejected
@@ -87,19 +88,17 @@ def vouch(signed: Signed, demand: Demand, now: datetime) -> Vouched:
             msg = "the signature was made with a certificate, and a key is asked for"
             raise SignatureRejected(msg, Reason.SIGNER_KIND)
         signature = _check_signature(signed, signer.key, "the key")
+        judge = partial(_Trial.by_key, signer=signer)
     elif certificate is None:
         msg = "the signature was made with a bare key, and a certificate is asked for"
         raise SignatureRejected(msg, Reason.SIGNER_KIND)
     else:
         signature = _check_signature(signed, certificate.key, "the certificate's key")
+        judge = partial(_Trial.by_certificate, certificate=certificate, signer=signer)
     errors = []
     for root in demand.roots:
-        trial = _Trial(signed, signature, root, demand.thresholds(root), now)
         try:
-            if isinstance(signer, TrustedKey):
-                return trial.by_key(signer)
-            if certificate is not None:
-                return trial.by_certificate(certificate, signer)
+            return judge(_Trial(signed, signature, root, demand.thresholds(root), now))
         except SignatureRejected as error:
             errors.append(error)
     # The root that knows the signer tells more than those that do not.

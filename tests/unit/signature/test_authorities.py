@@ -20,6 +20,7 @@ from imgverify.verdict import Skipped
 from tests.support.authorities import (
     SECOND,
     SIGNED,
+    YEAR,
     CertificateLog,
     Issuer,
     Login,
@@ -99,6 +100,23 @@ def test_an_ordinary_certificate_issues_no_other(deployment: Deployment) -> None
     specimen = deployment.make("keyless, v0.2", IMAGE, Signer(key, leaf, (genuine.certificate,)))
     with refused(Reason.CERTIFICATE_UNTRUSTED):
         specimen.check()
+
+
+def test_an_issuer_s_key_is_for_issuing() -> None:
+    root = Issuer.root("root")
+    key = new_key()
+    constraints = (x509.BasicConstraints(ca=True, path_length=None), True)
+    for issues in (True, False):
+        extensions = [constraints, (usage(signs_data=True, signs_certificates=issues), True)]
+        period = SIGNED - YEAR, SIGNED + YEAR
+        middle = root.sign(key, period, extensions, subject=name("middle"))
+        deployment = Deployment(authority=Issuer(key, middle, root.chain))
+        specimen = deployment.make("keyless, Rekor v1", IMAGE)
+        if issues:
+            specimen.check()
+        else:
+            with refused(Reason.CERTIFICATE_UNTRUSTED, "does not lead"):
+                specimen.check()
 
 
 def test_a_root_that_came_along_is_not_believed(deployment: Deployment) -> None:

@@ -205,6 +205,16 @@ def test_an_entry_holds_the_certificate_and_not_its_key_alone(deployment: Deploy
         relogged(deployment, tiled, body).check()
 
 
+def test_a_signature_that_was_written_once_is_none(deployment: Deployment) -> None:
+    """In these entries it is base64 of base64; what is not is another signature."""
+    specimen = deployment.make("keyless, v0.2", IMAGE)
+    body = body_of(specimen)
+    signature = body["spec"]["content"]["envelope"]["signatures"][0]
+    signature["sig"] = b64decode(signature["sig"]).decode()
+    with refused(Reason.ENTRY_MISMATCH, "its signature"):
+        relogged(deployment, specimen, body).check()
+
+
 def test_an_algorithm_has_to_be_the_one_that_was_used(deployment: Deployment) -> None:
     tiled = deployment.make("keyless, Rekor v2", IMAGE)
     body = body_of(tiled)

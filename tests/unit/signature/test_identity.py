@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgverify.errors import InputError, Malformed, Reason
+from imgverify.errors import InputError, LimitExceeded, Malformed, Reason
+from imgverify.oci import limits
 from imgverify.signature.certificate import Certificate
 from imgverify.signature.identity import (
     Exactly,
@@ -236,6 +240,30 @@ def test_a_username_has_to_be_text(deployment: Deployment) -> None:
         Certificate.parse(certificate(deployment, login))
     other = Login(x509.OtherName(x509.ObjectIdentifier("1.2.3"), der.integer(5)))
     assert Certificate.parse(certificate(deployment, other)).names == ()
+
+
+def test_a_certificate_has_bounds() -> None:
+    with pytest.raises(LimitExceeded, match="bytes"):
+        Certificate.parse(b"x" * (limits.CERTIFICATE_SIZE + 1))
+
+
+def test_what_the_library_warns_of_is_refused_in_silence(deployment: Deployment) -> None:
+    """A negative serial number, which makes it write to standard error, and read on."""
+    whole = bytearray(certificate(deployment, email(WHO)))
+    serial = whole.index(b"\xa0\x03\x02\x01\x02") + 5
+    assert whole[serial] == 2
+    whole[serial + 2] |= 0x80
+    code = (
+        "import sys; from imgverify.signature.certificate import Certificate\n"
+        f"Certificate.parse(bytes.fromhex('{whole.hex()}'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (
+        done.stderr.splitlines()[-1]
+        == "imgverify.errors.Malformed: the bytes are not a certificate"
+    )
 
 
 def test_what_is_no_certificate_is_refused(deployment: Deployment) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from imgverify.errors import InputError, Reason
 from imgverify.signature.trusted import ALWAYS, Thresholds, Window
@@ -77,6 +78,17 @@ def test_a_log_with_a_key_of_a_new_kind_is_kept_and_not_believed(deployment: Dep
         specimen = deployment.make("keyless, Rekor v1", IMAGE)
         with refused(Reason.LOG_UNKNOWN):
             specimen.asking(roots=(root,)).check()
+
+
+def test_a_log_with_a_weak_key_is_kept_and_not_believed(deployment: Deployment) -> None:
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - has to be refused
+    document = deployment.trusted_root()
+    document["tlogs"][0]["publicKey"] |= {
+        "rawBytes": text(spki(weak)),
+        "keyDetails": "PKIX_RSA_PKCS1V5",
+    }
+    (root,) = parse_trusted_roots(compact(document), "the root")
+    assert (root.logs[0].key, root.thresholds.logs) == (None, 1)
 
 
 def test_a_file_may_have_a_root_on_each_line(deployment: Deployment) -> None:
