@@ -101,8 +101,9 @@ def test_a_file_may_have_a_root_on_each_line(deployment: Deployment) -> None:
     for each in (deployment, other):
         specimen = each.make("keyless, Rekor v1", IMAGE)
         specimen.asking(roots=roots).check()
-    pretty = json.dumps(deployment.trusted_root(), indent=2).encode()
-    assert len(parse_trusted_roots(pretty, "pretty")) == 1
+    pretty = json.dumps({"first": {}} | deployment.trusted_root(), indent=2).encode()
+    for data in (pretty, pretty.replace(b"{\n", b"{", 1)):
+        assert len(parse_trusted_roots(data, "pretty")) == 1
     with pytest.raises(InputError, match="is not a trusted root"):
         parse_trusted_roots(b"\n".join([*lines, b"garbage"]), "the file")
     with pytest.raises(InputError, match="17 trusted roots, 16 are the most"):
