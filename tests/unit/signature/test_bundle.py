@@ -160,6 +160,18 @@ def test_what_nobody_knows_is_passed_over(deployment: Deployment) -> None:
     specimen.having(document).check()
 
 
+@pytest.mark.parametrize("field", ["TlogEntries", "tlog_entries", "tlogentries", "publickey"])
+def test_a_field_that_others_would_read_is_refused(deployment: Deployment, field: str) -> None:
+    """Alone, too: Go's decoder takes it for the field that is not there."""
+    specimen = deployment.make("key alone", IMAGE)
+    document = specimen.copy()
+    del document[MATERIAL]["tlogEntries"]
+    specimen.having(document).check()
+    document[MATERIAL][field] = []
+    with refused(Reason.MALFORMED):
+        specimen.having(document).check()
+
+
 def test_absent_null_and_zero_are_one(deployment: Deployment) -> None:
     """protobuf's JSON leaves out what is zero."""
     deployment.tiles.leaves.clear()
