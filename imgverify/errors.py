@@ -14,7 +14,8 @@
     ├─ ContentError             the bytes are wrong; becomes a finding
     │  ├─ DigestMismatch
     │  ├─ LimitExceeded
-    │  └─ Malformed
+    │  ├─ Malformed
+    │  └─ SignatureRejected     exit 1: a signature that does not hold; carries a `Reason`
     ├─ StoreError               exit 4: verified, but not stored
     └─ Interrupted              exit 130
 
@@ -32,6 +33,52 @@ class Side(enum.StrEnum):
     UPSTREAM = "upstream"
     MIRROR = "mirror"
     LOCAL = "local"
+
+
+class Reason(enum.StrEnum):
+    """Why a signature does not hold; each is explained in `docs/signatures.md`."""
+
+    # Its form.
+    MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
+    UNSUPPORTED = "unsupported"
+    DUPLICATE = "duplicate"
+    # What it says.
+    ARTIFACT_MISMATCH = "artifact-mismatch"
+    NAME_MISMATCH = "name-mismatch"
+    PREDICATE_MISMATCH = "predicate-mismatch"
+    # Who made it.
+    SIGNATURE_INVALID = "signature-invalid"
+    SIGNER_KIND = "signer-kind"
+    IDENTITY_MISMATCH = "identity-mismatch"
+    ISSUER_MISMATCH = "issuer-mismatch"
+    CLAIM_MISMATCH = "claim-mismatch"
+    KEY_TIME = "key-time"
+    # Its certificate.
+    CERTIFICATE_UNTRUSTED = "certificate-untrusted"
+    CERTIFICATE_USAGE = "certificate-usage"
+    CERTIFICATE_TIME = "certificate-time"
+    AUTHORITY_TIME = "authority-time"
+    SCT_MISSING = "sct-missing"
+    SCT_UNKNOWN = "sct-unknown"
+    SCT_INVALID = "sct-invalid"
+    # The log's word.
+    LOG_MISSING = "log-missing"
+    LOG_UNKNOWN = "log-unknown"
+    LOG_TIME = "log-time"
+    ENTRY_MISMATCH = "entry-mismatch"
+    PROMISE_INVALID = "promise-invalid"
+    PROOF_MISSING = "proof-missing"
+    PROOF_INVALID = "proof-invalid"
+    CHECKPOINT_INVALID = "checkpoint-invalid"
+    CHECKPOINT_MISMATCH = "checkpoint-mismatch"
+    # When it was made.
+    TIME_MISSING = "time-missing"
+    TIME_FUTURE = "time-future"
+    TIMESTAMP_INVALID = "timestamp-invalid"
+    TIMESTAMP_MISMATCH = "timestamp-mismatch"
+    TIMESTAMP_UNTRUSTED = "timestamp-untrusted"
+    TIMESTAMP_TIME = "timestamp-time"
 
 
 class ImgverifyError(Exception):
@@ -133,6 +180,16 @@ class LimitExceeded(ContentError):
 
 class Malformed(ContentError):
     """The bytes do not follow their specification."""
+
+
+class SignatureRejected(ContentError):
+    """A signature, or what came along with it, that does not hold; `reason` is for programs."""
+
+    def __init__(
+        self, message: str, reason: Reason, *, side: Side = Side.LOCAL, hint: str = ""
+    ) -> None:
+        super().__init__(message, side=side, hint=hint)
+        self.reason = reason
 
 
 class StoreError(ImgverifyError):

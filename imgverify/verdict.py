@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imgverify.errors import Side
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
@@ -76,6 +76,68 @@ class Finding:
     def help_uri(self) -> str:
         """Where the rule is explained."""
         return f"{HELP_URI}#{self.rule.value}"
+
+
+class SignatureFormat(enum.StrEnum):
+    """The form in which a signature was found."""
+
+    BUNDLE = "sigstore-bundle"
+    COSIGN = "cosign-signature"
+    COSIGN_ATTESTATION = "cosign-attestation"
+
+
+class Clock(enum.StrEnum):
+    """Whose word a time is."""
+
+    LOG = "transparency-log"
+    TIMESTAMP_AUTHORITY = "timestamp-authority"
+
+
+class Skipped(enum.StrEnum):
+    """A check that the caller asked to leave out, and that was left out."""
+
+    LOG = "transparency-log"
+    SCT = "certificate-log"
+
+
+@dataclass(frozen=True, slots=True)
+class SignerIdentity:
+    """Whom the signer's certificate names; `issuer` is empty where a certificate has none."""
+
+    name: str
+    issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One signature that holds: who signed which digest, when, and what says so.
+
+    `identity` or `key` (a digest of the public key) names the signer, never both. `time` is the
+    earliest that is vouched for, None where nobody vouches for one. `predicate_type` is None for a
+    signature over the digest alone; only `is_signature` tells a signature from an attestation.
+    `docker_reference` is the name that was signed along, where a format has one.
+    """
+
+    format: SignatureFormat
+    identity: SignerIdentity | None
+    key: Digest | None
+    subject: Digest
+    time: datetime | None = None
+    clock: Clock | None = None
+    predicate_type: str | None = None
+    is_signature: bool = False
+    docker_reference: str = ""
+    verified_with: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse evidence without a signer, and a time without a clock."""
+        if (self.identity is None) == (self.key is None):
+            msg = "a signature is made by somebody with a certificate, or with a key"
+            raise ValueError(msg)
+        if (self.time is None) != (self.clock is None):
+            msg = "a time is somebody's word"
+            raise ValueError(msg)
 
 
 class Coverage(enum.StrEnum):

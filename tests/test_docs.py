@@ -14,6 +14,7 @@ from imgverify.demo.images import stage
 from imgverify.doctor.check import ANSWERS
 from imgverify.doctor.host.model import Gap
 from imgverify.doctor.judgement import Use
+from imgverify.errors import Reason
 from imgverify.exitcode import ExitCode
 from imgverify.serve.loopback import LoopbackRegistry
 from imgverify.verdict import Grade, Rule
@@ -127,6 +128,12 @@ def test_every_exit_status_is_listed(page: str) -> None:
 def test_every_grade_is_explained(page: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(each.value for each in Grade)
+
+
+def test_every_reason_is_explained() -> None:
+    text = (ROOT / "docs" / "signatures.md").read_text(encoding="utf-8").split("## Reasons")[1]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)
+    assert rows == [each.value for each in Reason]
 
 
 @pytest.mark.parametrize("page", READMES)

@@ -47,6 +47,7 @@ _COMMANDS: Final = {
     "compare": "Compare two references, whatever they are called.",
     "doctor": "Say what a mirror really does, and where this host would look.",
     "pull": "Verify an image, then fetch exactly what was verified.",
+    "verify-bundle": "Say whether a Sigstore bundle vouches for a file or digest.",
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
     "completion": "Print the completion script for a shell.",
 }
@@ -170,7 +171,9 @@ class _Commands(click.Group):
             return None
         from importlib import import_module  # noqa: PLC0415 - not needed by --version
 
-        command: click.Command = import_module(f"imgverify.cli.{cmd_name}").command
+        command: click.Command = import_module(
+            f"imgverify.cli.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -27,11 +27,13 @@ class _CaseCollision(dict[str, object]):
     """An object with two keys that are equal when case is ignored."""
 
 
-def loads(data: bytes) -> object:
+def loads(data: bytes, foreign: frozenset[str] = frozenset()) -> object:
     """Parse one JSON document; raises `Malformed` or `LimitExceeded`.
 
     Integers are limited to int64, other numbers to float64, nesting to `limits.JSON_DEPTH`, and
     values to about `limits.JSON_VALUES`.
+    `foreign` names fields whose values follow somebody else's rules: there keys may differ in
+    case only.
     """
     _refuse_many(data)
     try:
@@ -56,16 +58,16 @@ def loads(data: bytes) -> object:
     except json.JSONDecodeError as error:
         msg = f"the document is not JSON: {error.msg} at offset {error.pos}"
         raise Malformed(msg) from None
-    _check(value, free=False, depth=0)
+    _check(value, foreign, free=False, depth=0)
     # Only an escape can name half of a pair: UTF-8 has none.
     if _HALF.search(text):
         _check_text(value)
     return value
 
 
-def load_object(data: bytes, what: str) -> dict[str, object]:
+def load_object(data: bytes, what: str, foreign: frozenset[str] = frozenset()) -> dict[str, object]:
     """Parse a document whose top level has to be an object; `what` names it in the error."""
-    value = loads(data)
+    value = loads(data, foreign)
     if not isinstance(value, dict):
         msg = f"{what} is not a JSON object"
         raise Malformed(msg)
@@ -132,7 +134,8 @@ def _count(text: bytes) -> int:
     return sum(map(text.count, (b",", b"[", b"{")))
 
 
-def _check(value: object, *, free: bool, depth: int) -> None:
+def _check(value: object, foreign: frozenset[str] | None, *, free: bool, depth: int) -> None:
+    """Check what is nested in `value`; within a foreign field `foreign` is None."""
     if not isinstance(value, (dict, list)):
         return
     if value and depth >= limits.JSON_DEPTH:
@@ -140,13 +143,14 @@ def _check(value: object, *, free: bool, depth: int) -> None:
         raise LimitExceeded(msg)
     if isinstance(value, list):
         for item in value:
-            _check(item, free=False, depth=depth + 1)
+            _check(item, foreign, free=False, depth=depth + 1)
         return
-    if isinstance(value, _CaseCollision) and not free:
+    if isinstance(value, _CaseCollision) and not free and foreign is not None:
         msg = "the document has an object with keys that differ only in case"
         raise Malformed(msg)
     for key, item in value.items():
-        _check(item, free=key in _FREE_MAPS and not free, depth=depth + 1)
+        inner = None if foreign is None or key in foreign else foreign
+        _check(item, inner, free=key in _FREE_MAPS and not free, depth=depth + 1)
 
 
 def _check_text(value: object) -> None:

@@ -16,6 +16,7 @@ import json
 import random
 import sys
 import time
+from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,17 @@ from imgverify.registry.hostconfig.docker import parse_daemon
 from imgverify.registry.hostconfig.registriesconf import parse_registries
 from imgverify.registry.ratelimit import parse_rate_limit
 from imgverify.registry.tokenserver import parse_token, token_requests, wish_for
+from imgverify.signature import timestamp
+from imgverify.signature.bundle import Bundle
+from imgverify.signature.certificate import Certificate, decode_pem
+from imgverify.signature.checkpoint import Checkpoint
+from imgverify.signature.claim import Claim
+from imgverify.signature.cosign import Layer
+from imgverify.signature.dsse import Envelope
+from imgverify.signature.entrybody import Signature, check_body, documents_of
+from imgverify.signature.keys import PublicKey, Scheme
+from imgverify.signature.statement import Statement
+from imgverify.trust.trustedroot import parse_trusted_roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -162,7 +174,50 @@ def read_auth_file(data: bytes) -> object:
     return parse_credentials(data, {}, AuthFile(Path("auth.json"), namespaces=True)).auths
 
 
+def read_entry_body(data: bytes) -> object:
+    """Read what a log entry is about, and hold it against a signature; nobody signed it."""
+    key = json.loads((SEEDS / "entry-body" / "hashedrekord").read_bytes())["spec"]["signature"]
+    envelope = Envelope(b"{}", "application/vnd.in-toto+json", b64decode(key["content"]))
+    signature = Signature(
+        value=envelope.signature,
+        message=envelope.message,
+        key=PublicKey.from_pem(b64decode(key["publicKey"]["content"])),
+        scheme=Scheme.ECDSA_SHA256,
+        envelope=envelope,
+        documents=documents_of(envelope),
+    )
+    return check_body(data, None, signature), data
+
+
+def read_trusted_root(data: bytes) -> object:
+    """Read a trusted root, or several."""
+    return parse_trusted_roots(data, "the root")
+
+
+def read_layer(data: bytes) -> object:
+    """Read the annotations of a cosign signature."""
+    document = loads(data)
+    texts = document.items() if isinstance(document, dict) else []
+    return Layer.parse(b"", {k: v for k, v in texts if isinstance(v, str)}, most=0)
+
+
+def read_checkpoint(data: bytes) -> object:
+    """Read a log's checkpoint."""
+    return Checkpoint.parse(data.decode("utf-8", "replace"))
+
+
 TARGETS: dict[str, Target] = {
+    "bundle": Bundle.parse,
+    "envelope": Envelope.parse,
+    "statement": Statement.parse,
+    "claim": Claim.parse,
+    "layer": read_layer,
+    "entry-body": read_entry_body,
+    "checkpoint": read_checkpoint,
+    "certificate": Certificate.parse,
+    "pem": decode_pem,
+    "timestamp": timestamp._decode,
+    "trusted-root": read_trusted_root,
     "reference": read_reference,
     "digest": read_digest,
     "media-type": read_media_type,

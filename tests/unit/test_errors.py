@@ -15,7 +15,9 @@ from imgverify.errors import (
     Malformed,
     NotFound,
     RateLimited,
+    Reason,
     Side,
+    SignatureRejected,
     SourceError,
     StoreError,
     Unauthorized,
@@ -36,10 +38,11 @@ PARENTS: dict[type[ImgverifyError], type[Exception]] = {
     DigestMismatch: ContentError,
     LimitExceeded: ContentError,
     Malformed: ContentError,
+    SignatureRejected: ContentError,
     StoreError: ImgverifyError,
     Interrupted: ImgverifyError,
 }
-PLAIN = [each for each in PARENTS if each is not AllSourcesFailed]
+PLAIN = [each for each in PARENTS if each not in {AllSourcesFailed, SignatureRejected}]
 
 
 def drawn(docstring: str) -> dict[str, str]:
@@ -98,3 +101,19 @@ def test_when_all_sources_failed_each_cause_is_kept() -> None:
     causes = (NotFound("a", side=Side.MIRROR), Unreachable("b", side=Side.UPSTREAM))
     error = AllSourcesFailed("none", causes, side=Side.UPSTREAM, hint="wait")
     assert (error.causes, error.side, error.hint) == (causes, Side.UPSTREAM, "wait")
+
+
+def test_a_rejected_signature_says_why() -> None:
+    error = SignatureRejected("no", Reason.SIGNATURE_INVALID, side=Side.MIRROR, hint="look")
+    assert (error.message, error.reason, error.side, error.hint) == (
+        "no",
+        Reason.SIGNATURE_INVALID,
+        Side.MIRROR,
+        "look",
+    )
+    assert SignatureRejected("no", Reason.MALFORMED).side is Side.LOCAL
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_s_name_can_be_an_anchor(reason: Reason) -> None:
+    assert reason.value == reason.name.lower().replace("_", "-")

@@ -259,3 +259,17 @@ def test_a_case_variant_is_named_with_what_it_is_taken_for() -> None:
 def test_a_document_that_is_no_object_is_named(data: bytes) -> None:
     with pytest.raises(Malformed, match="the thing is not a JSON object"):
         load_object(data, "the thing")
+
+
+def test_within_a_foreign_field_keys_may_differ_in_case() -> None:
+    data = b'{"predicate":{"a":{"B":1,"b":2}},"own":{"c":1}}'
+    assert loads(data, frozenset({"predicate"}))
+    assert load_object(data, "it", frozenset({"predicate"}))
+    for wrong in (data, data.replace(b'"c":1', b'"c":1,"C":2')):
+        with pytest.raises(Malformed, match="differ only in case"):
+            loads(wrong, frozenset({"other"} if wrong is data else {"predicate"}))
+    with pytest.raises(Malformed, match="duplicate"):
+        loads(b'{"predicate":{"a":1,"a":2}}', frozenset({"predicate"}))
+    deep = b'{"predicate":' + b"[" * 40 + b"]" * 40 + b"}"
+    with pytest.raises(LimitExceeded, match="nested"):
+        loads(deep, frozenset({"predicate"}))

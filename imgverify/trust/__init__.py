@@ -1,0 +1,1 @@
+"""Whom do we believe? Trust material, shipped and from files."""
