@@ -81,8 +81,10 @@ def is_ip_literal(url: httpx.URL) -> bool:
 
     To the resolver 127.1, 0x7f000001 and 2130706433 are addresses, too; no name ends in a number.
     """
-    last = url.host.rstrip(".").rpartition(".")[2].lower()
-    return ":" in url.host or last.isdecimal() or last.startswith("0x")
+    # Not `host`, which httpx decodes from IDNA, and which fails where that is none.
+    host = url.raw_host.decode("ascii")
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    return ":" in host or last.isdecimal() or last.startswith("0x")
 
 
 def same_origin(one: httpx.URL, other: httpx.URL) -> bool:
