@@ -226,7 +226,7 @@ def _token_request(
     old = realm.query.decode("ascii")
     url = realm.copy_with(query="&".join(filter(None, (old, extra))).encode("ascii"))
     headers = {"Authorization": _basic(credentials)} if credentials.username else {}
-    return httpx.Request("GET", url, headers=headers)
+    return httpx.Request("GET", url, headers=_host(realm) | headers)
 
 
 def _oauth_request(realm: httpx.URL, service: str, scope: str, refresh: str) -> httpx.Request:
@@ -237,7 +237,12 @@ def _oauth_request(realm: httpx.URL, service: str, scope: str, refresh: str) -> 
         "scope": scope,
         "refresh_token": refresh,
     }
-    return httpx.Request("POST", realm, data=form)
+    return httpx.Request("POST", realm, data=form, headers=_host(realm))
+
+
+def _host(realm: httpx.URL) -> dict[str, str]:
+    # httpx itself would decode the name from IDNA before it writes it as it was.
+    return {"Host": realm.netloc.decode("ascii")}
 
 
 def _parse_token(body: bytes) -> _Token:

@@ -219,7 +219,6 @@ class Session:
             msg = f"the token server {realm} is plain HTTP"
             hint = f"plain HTTP is used only for hosts that are named: --insecure-http {realm}"
             raise Unauthorized(msg, hint=hint)
-        request.headers["Host"] = request.url.netloc.decode("ascii")
         request.headers["User-Agent"] = f"imgverify/{__version__}"
         request.headers["Accept-Encoding"] = "identity"
         if request.method == "POST":

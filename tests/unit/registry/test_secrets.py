@@ -149,6 +149,20 @@ def test_realm_exfil_an_https_registry_cannot_name_an_address_or_leave_tls(
         assert running.count(path="/token") == 0
 
 
+@pytest.mark.parametrize("secret", [Credentials(), *SECRETS])
+@pytest.mark.parametrize(
+    "host", ["xn--a.invalid", "xn--zzzzzzzz.invalid", f"xn--{'a' * 50}.invalid"]
+)
+def test_malformed_crash_a_token_server_whose_name_is_no_idna_is_an_error(
+    host: str, secret: Credentials
+) -> None:
+    with (
+        FakeRegistry(guard=realm_guard(f"https://{host}/token")) as running,
+        pytest.raises((Unauthorized, Unreachable), match="xn--"),
+    ):
+        fetch(stock(running), credentials=known(running, secret))
+
+
 def test_an_https_registry_by_address_may_be_its_own_token_server(
     certificate: tuple[Path, Path], tokens: TokenService
 ) -> None:
