@@ -314,7 +314,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         then = email.utils.parsedate_to_datetime(text)
         now = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
         return max(0.0, (_utc(then) - _utc(now)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

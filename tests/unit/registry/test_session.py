@@ -279,6 +279,7 @@ def test_retry_after_is_waited_for(fake: FakeRegistry) -> None:
         ("Wed, 21 Oct 2015 07:27:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
         ("Wed, 21 Oct 2015 07:28:30 -0000", "Wed, 21 Oct 2015 07:28:00 GMT", 30.0),
         ("Wed, 21 Oct 2015 07:28:30 GMT", None, None),
+        ("Wed, 99999999999999999999 Oct 2015 07:28:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", None),
         ("soon", None, None),
         ("-1", None, None),
         ("٣", None, None),
