@@ -1,4 +1,4 @@
-"""Throws mutated input at the parsers of `imgverify.oci`; any other error than theirs is a bug.
+"""Throws mutated input at the parsers of remote bytes; any other error than theirs is a bug.
 
     python -m tests.fuzz.fuzz_parsers --seconds 20 [--seed N] [TARGET…]
 
@@ -9,6 +9,7 @@ way that keeps JSON readable often enough to get behind the reader.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import importlib
 import importlib.util
@@ -20,14 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgverify.errors import ContentError, InvalidReference
+from imgverify.errors import ContentError, InvalidReference, Malformed
 from imgverify.oci.config import parse_config
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import parse_manifest
-from imgverify.oci.mediatype import MediaType
+from imgverify.oci.mediatype import OCI_INDEX, OCI_MANIFEST, Kind, MediaType
 from imgverify.oci.reference import Reference
 from imgverify.oci.strictjson import loads
+from tests.fuzz import line_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,8 +79,14 @@ def read_descriptor(data: bytes) -> object:
 
 
 def read_manifest(data: bytes) -> object:
-    """Read a manifest or an index."""
-    return parse_manifest(Content.of(data))
+    """Read a manifest or an index, which then is nothing else, whoever says so."""
+    content = Content.of(data)
+    found = parse_manifest(content)
+    assert parse_manifest(content, expected=found.media_type) == found
+    other = OCI_MANIFEST if found.media_type.kind is Kind.INDEX else OCI_INDEX
+    with contextlib.suppress(Malformed):
+        raise AssertionError(parse_manifest(content, content_type=other))
+    return found
 
 
 def read_config(data: bytes) -> object:
@@ -93,7 +101,7 @@ TARGETS: dict[str, Target] = {
     "descriptor": read_descriptor,
     "manifest": read_manifest,
     "config": read_config,
-}
+} | line_targets.TARGETS
 
 
 @dataclass(slots=True)
