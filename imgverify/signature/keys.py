@@ -49,7 +49,8 @@ _HASHES: Final = {
 }
 _PEM: Final = re.compile(
     rb"\s*-----BEGIN (?:RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]*)"
-    rb"-----END (?:RSA )?PUBLIC KEY-----\s*"
+    rb"-----END (?:RSA )?PUBLIC KEY-----\s*",
+    re.ASCII,
 )
 # id-RSASSA-PSS in DER, and how far from the start of a key it can stand.
 _PSS_ONLY: Final = bytes.fromhex("06092a864886f70d01010a")

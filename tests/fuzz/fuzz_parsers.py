@@ -9,6 +9,7 @@ way that keeps JSON readable often enough to get behind the reader.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import importlib
 import importlib.util
@@ -28,7 +29,7 @@ from imgverify.oci.config import parse_config
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import parse_manifest
-from imgverify.oci.mediatype import MediaType
+from imgverify.oci.mediatype import OCI_INDEX, OCI_MANIFEST, Kind, MediaType
 from imgverify.oci.reference import Reference, Registry
 from imgverify.oci.strictjson import loads
 from imgverify.registry.authfile import AuthFile, parse_credentials
@@ -52,6 +53,7 @@ from imgverify.signature.entrybody import Signature, check_body, documents_of
 from imgverify.signature.keys import PublicKey, Scheme
 from imgverify.signature.statement import Statement
 from imgverify.trust.trustedroot import parse_trusted_roots
+from tests.fuzz import line_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -102,8 +104,14 @@ def read_descriptor(data: bytes) -> object:
 
 
 def read_manifest(data: bytes) -> object:
-    """Read a manifest or an index."""
-    return parse_manifest(Content.of(data))
+    """Read a manifest or an index, which then is nothing else, whoever says so."""
+    content = Content.of(data)
+    found = parse_manifest(content)
+    assert parse_manifest(content, expected=found.media_type) == found
+    other = OCI_MANIFEST if found.media_type.kind is Kind.INDEX else OCI_INDEX
+    with contextlib.suppress(Malformed):
+        raise AssertionError(parse_manifest(content, content_type=other))
+    return found
 
 
 def read_config(data: bytes) -> object:
@@ -232,6 +240,7 @@ TARGETS: dict[str, Target] = {
     "rate-limit": read_rate_limit,
     "auth-file": read_auth_file,
 }
+TARGETS |= {name: each for name, each in line_targets.TARGETS.items() if name not in TARGETS}
 
 
 @dataclass(slots=True)

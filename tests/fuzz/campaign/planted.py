@@ -23,7 +23,7 @@ from imgverify.exitcode import ExitCode
 from imgverify.oci import limits
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.stream import Check
-from imgverify.registry import auth, session
+from imgverify.registry import failure, session, tokenserver
 from imgverify.registry.deadline import Deadline
 from imgverify.report import explain, text
 from imgverify.verify import judge
@@ -57,8 +57,8 @@ def _unescaped(value: str, limit: int = 0) -> str:  # noqa: ARG001 - as escape()
     return value
 
 
-def _retry_after(response: Any) -> float:  # noqa: ANN401 - httpx's
-    return float(response.headers["Retry-After"])
+def _retry_after(headers: Any) -> float:  # noqa: ANN401 - httpx's
+    return float(headers["Retry-After"])
 
 
 def _too_late(seconds: float) -> Deadline:
@@ -98,7 +98,7 @@ BUGS = {
         ((app, "of_error", lambda _: ExitCode.ALLOWED),), "wrong accept", "^pulled-image: "
     ),
     "a header is taken for a number": Bug(
-        ((session, "_retry_after", _retry_after),), "crash", "^limited.*header"
+        ((failure, "parse_retry_after", _retry_after),), "crash", "^limited.*header"
     ),
     "an exit status that is not documented": Bug(
         ((verify_command, "of_verdicts", lambda _: 77),), "status", "^index: "
@@ -115,7 +115,7 @@ BUGS = {
         "^[^p].*: (cdn.example.)?mirror.example holds another",
     ),
     "credentials go to every token server": Bug(
-        ((auth, "_refuse_foreign_realm", _nothing),), "leak", "log.*manifests/1.4 header.change"
+        ((tokenserver, "is_among", lambda *_: True),), "leak", "log.*manifests/1.4 header.change"
     ),
     "credentials follow redirects": Bug(
         ((session, "_travelling", lambda headers, _url, _target: headers),), "leak", "^login"

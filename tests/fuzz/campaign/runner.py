@@ -1,8 +1,8 @@
 """Runs one case after another in this process, and says what was wrong with each.
 
 The command line is called as the program calls it. Three things of imgverify are replaced: how a
-connection is opened (`wire.Stage.dial` for `registry.dial.dial`), how long is waited before
-another attempt (a hundredth, but in one case of 50), and that click takes escape sequences out of
+connection is opened (`wire.Stage.dial` for `Dialer.connect`), how long is waited before another
+attempt (a hundredth, but in one case of 50), and that click takes escape sequences out of
 what it prints elsewhere than on a terminal.
 """
 
@@ -26,7 +26,7 @@ from unittest.mock import patch
 import click.utils
 
 from imgverify.cli import app
-from imgverify.registry import session, transport
+from imgverify.registry import dial, session
 from tests.fuzz.campaign import cases
 from tests.fuzz.campaign.cases import Case, Knowledge, Point
 from tests.fuzz.campaign.outcome import (
@@ -79,7 +79,7 @@ class Runner:
     def __enter__(self) -> Self:
         """Put the replacements in place, and see what the scenarios ask."""
         for target, name, new in (
-            (transport, "dial", self._dial),
+            (dial.Dialer, "connect", self._connect),
             (click.utils, "should_strip_ansi", lambda *_: False),
         ):
             self._replaced.enter_context(patch.object(target, name, new))
@@ -192,8 +192,8 @@ class Runner:
             yield f"left: exit {status}, and there is an image"
         yield from (f"left: {each.name}" for each in self._left() if each != out)
 
-    def _dial(self, host: str, port: int, tls: object, deadline: Deadline) -> socket:
-        return self._stage.dial(host, port, tls, deadline)
+    def _connect(self, host: str, port: int, _deadline: Deadline) -> socket:
+        return self._stage.dial(host, port)
 
     def _learn(self) -> Knowledge:
         answered: dict[str, dict[Point, Reply]] = {}
@@ -205,7 +205,9 @@ class Runner:
         for name, scenario in SCENARIOS.items():
             answered[name] = {}
             outcome = self.perform(scenario, script, name, _CALM)
-            if outcome.run.status != scenario.exit or outcome.complaints:
+            # The first run of a command loads what it needs, which takes as long as it takes.
+            wrong = [each for each in outcome.complaints if not each.startswith("late")]
+            if outcome.run.status != scenario.exit or wrong:
                 message = f"{name}: exit {outcome.run.status}, not {scenario.exit}: {outcome}"
                 raise RuntimeError(message)
         return cases.learn(answered)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgverify.registry.deadline import Deadline
 from tests.fuzz.campaign.wire import End, Exchange, Play, Stage, Step
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def staged(play: Play | Playing) -> Iterator[tuple[Stage, socket.socket]]:
         return Exchange(host, request, target, play if isinstance(play, Play) else play(count))
 
     stage = Stage(frozenset({"a.example", "b.example:81"}), answering)
-    sock = stage.dial("a.example", 80, None, Deadline.after(5))
+    sock = stage.dial("a.example", 80)
     sock.settimeout(5)
     try:
         with closing(sock):
@@ -100,18 +99,18 @@ def test_what_never_ends_ends_with_the_stage() -> None:
 
 def test_only_hosts_that_there_are_can_be_dialled() -> None:
     stage = Stage(frozenset({"a.example", "b.example:81"}), lambda *_: pytest.fail("asked"))
-    stage.dial("b.example", 81, None, Deadline.after(1)).close()
+    stage.dial("b.example", 81).close()
     for host, port in (("b.example", 80), ("a.example", 81), ("c.example", 80)):
         with pytest.raises(socket.gaierror):
-            stage.dial(host, port, None, Deadline.after(1))
+            stage.dial(host, port)
     with pytest.raises(ConnectionRefusedError):
-        stage.dial("a.example", 80, object(), Deadline.after(1))
+        stage.dial("a.example", 443)
     stage.close()
 
 
 def test_a_mistake_of_the_campaign_is_no_fault_of_the_client() -> None:
     stage = Stage(frozenset({"a.example"}), lambda *_: 1 / 0)  # type: ignore[arg-type] # the mistake
-    with closing(stage.dial("a.example", 80, None, Deadline.after(1))) as sock:
+    with closing(stage.dial("a.example", 80)) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
     stage.close()
     assert isinstance(stage.failure, ZeroDivisionError)

@@ -20,7 +20,6 @@ from imgverify.serve.distribution import Request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgverify.registry.deadline import Deadline
 
 #: Up to here an answer fits what the kernel keeps for a socket, so that sending it cannot wait.
 _INLINE = 1 << 16
@@ -98,13 +97,13 @@ class Stage:
     failure: Exception | None = None
     _far: list[Far] = field(default_factory=list)
 
-    def dial(self, host: str, port: int, tls: object, _deadline: Deadline) -> socket.socket:
-        """Stand in for `imgverify.registry.dial.dial`: the one way to a host."""
+    def dial(self, host: str, port: int) -> socket.socket:
+        """Stand in for `imgverify.registry.dial.Dialer.connect`: the one way to a host."""
         name = host if port == 80 else f"{host}:{port}"
+        if port == 443 and host in self.hosts:
+            raise ConnectionRefusedError(111, "Connection refused")
         if name not in self.hosts:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if tls is not None:
-            raise ConnectionRefusedError(111, "Connection refused")
         near, other = socket.socketpair()
         far = Far(self, name, other)
         self._far.append(far)
@@ -126,6 +125,9 @@ class Line(socket.socket):
         super().__init__(fileno=near.detach())
         self._far = far
 
+    def getpeername(self) -> tuple[str, int]:
+        return self._far.host, 0
+
     def sendall(self, data: Any, flags: int = 0) -> None:  # noqa: ANN401 - as the parent's
         super().sendall(data, flags)
         self._far.heard()
@@ -137,7 +139,7 @@ class Far:
     def __init__(self, stage: Stage, host: str, sock: socket.socket) -> None:
         sock.settimeout(_PATIENCE)
         self._stage = stage
-        self._host = host
+        self.host = host
         self._sock = sock
         self._lock = threading.Lock()
         self._busy = False
@@ -183,7 +185,7 @@ class Far:
                 self._busy = False
                 return None
         try:
-            exchange = self._stage.answering(self._host, *request)
+            exchange = self._stage.answering(self.host, *request)
         except Exception as error:  # noqa: BLE001 - ours; the client would be blamed for it
             self._stage.failure = error
             self.close()
