@@ -43,8 +43,8 @@ INDEX_TIMEOUT = 60
 INDEX_LIMIT = 32 * 1024 * 1024
 
 LEFTOVERS = (
-    *(".venv", "build", "dist", "htmlcov", ".coverage", ".hypothesis"),
-    *(".import_linter_cache", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
+    *(".venv", "build", "dist", "htmlcov", ".hypothesis", "__pycache__", ".import_linter_cache"),
+    *(".mypy_cache", ".pytest_cache", ".ruff_cache"),
 )
 
 
@@ -95,9 +95,7 @@ def _runtime_dependencies(project: bytes) -> list[str]:
 def _pip_install(arguments: Sequence[str]) -> None:
     options = ["--quiet", "--no-input", "--disable-pip-version-check"]
     if _run([PYTHON, "-m", "pip", "install", *options, *arguments]):
-        raise MakeError(
-            "pip could not install what is needed; see its message above and run this again"
-        )
+        raise MakeError("pip could not install what is needed; see above, and run this again")
 
 
 def _create_venv() -> None:
@@ -339,13 +337,18 @@ def bench(arguments: Sequence[str]) -> int:
     return _run([PYTHON, "tests/benchmarks/run.py", *arguments])
 
 
+def campaign(arguments: Sequence[str]) -> int:
+    """Run imgverify against mutated answers (--cases N --seed N; --only N for one of them)."""
+    environment(dev=True)
+    return _run([PYTHON, "-m", "tests.fuzz.campaign", *arguments])
+
+
 def clean(_arguments: Sequence[str]) -> int:
     """Remove .venv and what tests and tools leave; components in the cache stay."""
     leftovers = [ROOT / name for name in LEFTOVERS]
-    leftovers += ROOT.glob(".coverage.*")
+    leftovers += [*ROOT.glob(".coverage*"), ROOT / "__pycache__"]
     for folder in ("imgverify", "tests"):
         leftovers += (ROOT / folder).rglob("__pycache__")
-    leftovers.append(ROOT / "__pycache__")
     for path in leftovers:
         if path.is_dir():
             shutil.rmtree(path)
@@ -354,9 +357,8 @@ def clean(_arguments: Sequence[str]) -> int:
     return 0
 
 
-TARGETS: dict[str, Callable[[Sequence[str]], int]] = {
-    target.__name__: target for target in (demo, test, check, system, peers, bench, env, clean)
-}
+_ALL = (demo, test, check, system, peers, bench, campaign, env, clean)
+TARGETS: dict[str, Callable[[Sequence[str]], int]] = {each.__name__: each for each in _ALL}
 
 
 def _run(
@@ -373,7 +375,7 @@ def _run(
 
 
 def _usage() -> str:
-    lines = [f"  {name:8}{target.__doc__}" for name, target in TARGETS.items()]
+    lines = [f"  {name:9}{target.__doc__}" for name, target in TARGETS.items()]
     return "\n".join(["usage: python3 make.py TARGET [ARGUMENT…]", "", *lines])
 
 
@@ -382,12 +384,9 @@ def main(arguments: Sequence[str]) -> int:
     if sys.version_info < OLDEST_PYTHON:
         print("make.py: needs Python 3.11 or later; next: make PYTHON=python3.11", file=sys.stderr)
         return 2
-    if not arguments:
-        print(_usage())
-        return 0
-    if arguments[0] not in TARGETS:
-        print(_usage(), file=sys.stderr)
-        return 2
+    if not arguments or arguments[0] not in TARGETS:
+        print(_usage(), file=sys.stderr if arguments else sys.stdout)
+        return 2 if arguments else 0
     try:
         return TARGETS[arguments[0]](arguments[1:])
     except MakeError as error:

@@ -9,7 +9,7 @@ from imgverify.errors import InputError, Interrupted, StoreError
 from imgverify.verdict import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from imgverify.verdict import Verdict
 
@@ -27,12 +27,16 @@ class ExitCode(enum.IntEnum):
 
 def of_verdicts(verdicts: Sequence[Verdict]) -> ExitCode:
     """Return 1 if any image is denied, else 3 if any is inconclusive, else 0; nothing is 2."""
-    decisions = {each.decision for each in verdicts}
+    return of_decisions([each.decision for each in verdicts])
+
+
+def of_decisions(decisions: Collection[Decision]) -> ExitCode:
+    """Return what `of_verdicts` does, for whatever was decided on."""
     if Decision.DENY in decisions:
         return ExitCode.DENIED
     if not decisions:
         return ExitCode.USAGE
-    return ExitCode.ALLOWED if decisions == {Decision.ALLOW} else ExitCode.INCONCLUSIVE
+    return ExitCode.ALLOWED if set(decisions) == {Decision.ALLOW} else ExitCode.INCONCLUSIVE
 
 
 def of_error(error: BaseException) -> ExitCode:

@@ -59,6 +59,7 @@ class Rule(enum.StrEnum):
     TAG_DIGEST_MISMATCH = "tag-digest-mismatch"
     NOT_INDEPENDENT = "not-independent"
     INSECURE = "insecure"
+    PROXIED = "proxied"
     NO_MATCHING_RULE = "no-matching-rule"
     NOT_ENFORCED = "not-enforced"
     EXEMPTED = "exempted"

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,14 +20,15 @@ COMMAND_LINES = 80
 # Not commands: the group with its options, the clock and the environment, and what commands share.
 CLI_MODULES = ("app.py", "options.py", "output.py", "terminal.py", "__init__.py")
 VAGUE_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
-MAY_START_PROGRAMS = ("registry/credentials.py",)
+MAY_START_PROGRAMS = ("registry/credhelper.py",)
 MAY_EXIT = ("__main__.py",)
 # "path:Class" → why it is not frozen and slotted.
 OPEN_DATACLASSES: dict[str, str] = {}
 
 STARTERS = {"fork", "forkpty", "popen", "posix_spawn", "posix_spawnp", "startfile", "system"}
 EXITS = {"SystemExit", "exit", "os._exit", "quit", "sys.exit"}
-PICKLES = {"dill", "marshal", "pickle", "shelve"}
+PICKLES = {"dill", "jsonpickle", "marshal", "pickle", "shelve"}
+EXTRACTING = {"extract", "extractall", "unpack_archive"}
 
 Rule = Callable[[ast.Module, str], Iterator[str]]
 
@@ -98,11 +100,13 @@ def nothing_dangerous_is_used(tree: ast.Module, _path: str) -> Iterator[str]:
     for line, name in qualified_names(tree):
         if name == "re.match":
             yield f"{line}: re.match leaves the end open; use fullmatch"
-        elif name.partition(".")[0] in PICKLES:
+        elif name.partition(".")[0] in PICKLES or name in {"yaml.load", "yaml.unsafe_load"}:
             yield f"{line}: {name} runs what it reads"
+        elif name.partition(".")[0] == "requests" or name.startswith("urllib.request"):
+            yield f"{line}: {name} follows redirects, with all headers"
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr == "extractall":
-            yield f"{node.lineno}: extractall writes where the archive says"
+        if isinstance(node, ast.Attribute) and node.attr in EXTRACTING:
+            yield f"{node.lineno}: {node.attr} writes where the archive says"
         elif isinstance(node, ast.keyword) and _is_risky(node):
             yield f"{node.value.lineno}: {node.arg} is not False"
 
@@ -110,7 +114,7 @@ def nothing_dangerous_is_used(tree: ast.Module, _path: str) -> Iterator[str]:
 def _is_risky(keyword: ast.keyword) -> bool:
     # A value that is not the plain False is as good as True.
     off = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
-    return keyword.arg in {"shell", "follow_redirects"} and not off
+    return keyword.arg in {"shell", "follow_redirects", "allow_redirects"} and not off
 
 
 def _is_closed(decorator: ast.expr) -> bool:
@@ -208,6 +212,14 @@ BREAKING = [
     (nothing_dangerous_is_used, "oci/x.py", "import re\nre.match('a', 'b')"),
     (nothing_dangerous_is_used, "oci/x.py", "from re import match"),
     (nothing_dangerous_is_used, "oci/x.py", "archive.extractall('x')"),
+    (nothing_dangerous_is_used, "oci/x.py", "archive.extract(member, 'x', filter='data')"),
+    (nothing_dangerous_is_used, "oci/x.py", "import shutil\nshutil.unpack_archive('x')"),
+    (nothing_dangerous_is_used, "oci/x.py", "import marshal"),
+    (nothing_dangerous_is_used, "oci/x.py", "import yaml\nyaml.load(x, Loader=y)"),
+    (nothing_dangerous_is_used, "oci/x.py", "from urllib.request import urlopen"),
+    (nothing_dangerous_is_used, "oci/x.py", "import urllib.request as r\nr.urlopen(x)"),
+    (nothing_dangerous_is_used, "oci/x.py", "import requests"),
+    (nothing_dangerous_is_used, "oci/x.py", "get('x', allow_redirects=True)"),
     (nothing_dangerous_is_used, "oci/x.py", "import pickle"),
     (nothing_dangerous_is_used, "oci/x.py", "run('x', shell=True)"),
     (nothing_dangerous_is_used, "oci/x.py", "get('x', follow_redirects=True)"),
@@ -223,7 +235,7 @@ KEEPING = [
     (only_cli_talks_to_the_process, "cli/x.py", "import click\nprint(click)"),
     (only_cli_talks_to_the_process, "__main__.py", "import sys\nsys.exit(main())"),
     (only_cli_talks_to_the_process, "pull/engine.py", "import os\nos.rename('a', 'b')"),
-    (programs_start_in_one_place, "registry/credentials.py", "import subprocess"),
+    (programs_start_in_one_place, "registry/credhelper.py", "import subprocess"),
     (nothing_dangerous_is_used, "oci/x.py", "import re\nre.fullmatch('a', 'b')"),
     (nothing_dangerous_is_used, "oci/x.py", "get('x', follow_redirects=False)"),
     (
@@ -233,6 +245,48 @@ KEEPING = [
     ),
     (modules_have_telling_names, "oci/digest.py", ""),
 ]
+
+
+def complaints(rule: Rule) -> list[str]:
+    return [each for path, text in source_files() for each in rule(ast.parse(text), path)]
+
+
+def test_arg_injection_programs_are_started_by_a_list_of_words_in_one_place() -> None:
+    assert complaints(programs_start_in_one_place) == []
+    breaking = "import os\nos.system('x ' + reference)", "run(words, shell=True)"
+    assert list(programs_start_in_one_place(ast.parse(breaking[0]), "pull/engine.py"))
+    assert list(nothing_dangerous_is_used(ast.parse(breaking[1]), "registry/credentials.py"))
+
+
+@pytest.mark.parametrize("source", ["from urllib import request", "x(allow_redirects=True)"])
+def test_redirect_custom_headers_no_client_that_follows_redirects_is_used(source: str) -> None:
+    assert complaints(nothing_dangerous_is_used) == []
+    assert list(nothing_dangerous_is_used(ast.parse(source), "registry/session.py"))
+
+
+@pytest.mark.parametrize("source", ["tar.extract(member)", "tar.extractall(filter='data')"])
+def test_tar_extraction_no_archive_is_ever_extracted(source: str) -> None:
+    assert complaints(nothing_dangerous_is_used) == []
+    assert list(nothing_dangerous_is_used(ast.parse(source), "compare/expand.py"))
+
+
+@pytest.mark.parametrize("source", ["import pickle", "from marshal import loads", "import shelve"])
+def test_no_pickle_nothing_that_runs_what_it_reads_is_used(source: str) -> None:
+    assert complaints(nothing_dangerous_is_used) == []
+    assert list(nothing_dangerous_is_used(ast.parse(source), "store/layout.py"))
+
+
+def test_regex_newline_unicode_patterns_are_matched_whole_and_in_ascii() -> None:
+    assert complaints(nothing_dangerous_is_used) == []
+    loose = [
+        f"{path}:{node.lineno}"
+        for path, text in source_files()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "re.compile"
+        if re.search(r"\\[wsdb]|IGNORECASE", ast.unparse(node))
+        and "re.ASCII" not in ast.unparse(node)
+    ]
+    assert loose == []
 
 
 @pytest.mark.parametrize(("rule", "path", "source"), BREAKING)
@@ -275,7 +329,9 @@ def test_import_contracts_hold() -> None:
     [
         ("oci/digest.py", "import httpx", "Deciding does no I/O"),
         ("verdict.py", "import os", "Deciding does no I/O"),
+        ("signature/verify.py", "import pathlib", "Deciding does no I/O"),
         ("errors.py", "import imgverify.verdict", "Imports point down"),
+        ("signature/verify.py", "import imgverify.trust", "Imports point down"),
         ("registry/__init__.py", "import imgverify.store", "Imports point down"),
     ],
 )

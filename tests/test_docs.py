@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgverify.demo.images import stage
+from imgverify.doctor.check import ANSWERS
+from imgverify.doctor.host.model import Gap
+from imgverify.doctor.judgement import Use
+from imgverify.errors import Reason
 from imgverify.exitcode import ExitCode
 from imgverify.serve.loopback import LoopbackRegistry
 from imgverify.verdict import Grade, Rule
@@ -45,7 +49,7 @@ def _on_loopback(text: str, hosts: tuple[str, str]) -> list[str]:
 
 
 def test_the_readme_shows_every_command_that_needs_an_image() -> None:
-    assert {text.split()[1] for text, _ in COMMANDS} == {"verify", "compare", "pull"}
+    assert {text.split()[1] for text, _ in COMMANDS} == {"verify", "compare", "pull", "doctor"}
 
 
 @pytest.mark.parametrize(("text", "status"), COMMANDS)
@@ -94,6 +98,26 @@ def test_every_rule_is_explained() -> None:
     assert sorted(headings) == sorted(each.value for each in Rule)
 
 
+def _sections(page: str) -> dict[str, str]:
+    """Return the text below each heading of the third level, by the heading."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    parts = re.split(r"^### (.+)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_every_answer_of_the_doctor_is_explained() -> None:
+    sections = _sections("docs/doctor.md")
+    for topic, answers in ANSWERS.items():
+        rows = re.findall(r"^\| `([\w-]+)` \|", sections[topic.value], re.MULTILINE)
+        assert sorted(rows) == sorted(answers), topic
+    uses = re.findall(r"^\| `([\w-]+)` \|", sections["One line"], re.MULTILINE)
+    assert uses == [each.value for each in Use]
+
+
+def test_every_gap_of_a_host_is_explained() -> None:
+    assert {each.value for each in Gap} <= _sections("docs/doctor.md").keys()
+
+
 @pytest.mark.parametrize("page", [*READMES, "docs/exit-codes.md"])
 def test_every_exit_status_is_listed(page: str) -> None:
     rows = re.findall(r"^\| (\d+) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
@@ -104,6 +128,12 @@ def test_every_exit_status_is_listed(page: str) -> None:
 def test_every_grade_is_explained(page: str) -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(each.value for each in Grade)
+
+
+def test_every_reason_is_explained() -> None:
+    text = (ROOT / "docs" / "signatures.md").read_text(encoding="utf-8").split("## Reasons")[1]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)
+    assert rows == [each.value for each in Reason]
 
 
 @pytest.mark.parametrize("page", READMES)

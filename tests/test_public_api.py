@@ -61,3 +61,30 @@ def test_the_command_line_does_without_that_of_httpx() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == "False"
+
+
+def test_comparing_an_image_needs_no_cryptography() -> None:
+    """Signatures are looked at where they are asked for, and what they need is loaded then."""
+    code = (
+        "import sys; from imgverify.cli.app import execute;"
+        "status = execute(['verify', 'a.invalid/b', '--mirror', 'c.invalid', '--timeout', '1']);"
+        "heavy = {'cryptography', 'rfc3161_client', 'sigstore'} & set(sys.modules);"
+        "print(status, sorted(heavy), 'imgverify.verify' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "3 [] True"
+
+
+def test_a_bundle_is_verified_without_sigstore_s_own_library(tmp_path: Path) -> None:
+    words = ["verify-bundle", "--bundle", str(tmp_path / "none"), "--key", str(tmp_path / "none")]
+    code = (
+        "import sys; from imgverify.cli.app import execute;"
+        f"status = execute({[*words, 'x']!r});"
+        "print(status, sorted({'httpx', 'rich', 'sigstore', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "2 []"

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from imgverify.cli.output import is_terminal, served_lines, silence, tell, tell_error
+from imgverify.cli.connection import settings_from
+from imgverify.cli.output import (
+    is_terminal,
+    network_lines,
+    served_lines,
+    silence,
+    tell,
+    tell_error,
+)
 from imgverify.errors import ImgverifyError
 from imgverify.exitcode import ExitCode, of_error
 from imgverify.report.escape import escape
@@ -26,14 +34,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from imgverify.cli.options import Manner
+    from imgverify.cli.options import Asked, Manner
     from imgverify.registry.client import Network
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.hostconfig.choice import HostAccess
+    from imgverify.registry.hostconfig.read import HostPlaces
     from imgverify.verdict import Verdict
+    from imgverify.verify.question import Question
 
 _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
     "compare": "Compare two references, whatever they are called.",
+    "doctor": "Say what a mirror really does, and where this host would look.",
     "pull": "Verify an image, then fetch exactly what was verified.",
     "verify-bundle": "Say whether a Sigstore bundle vouches for a file or digest.",
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
@@ -51,22 +63,51 @@ class App:
     colour: bool
     quiet: bool
     verbose: bool
-    config: Path
+    config: Path | None
     now: datetime
 
-    @contextmanager
-    def network(self, manner: Manner) -> Iterator[Network]:
-        """Open the way to registries, with this user's credentials and one deadline."""
-        from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
-        from imgverify.registry.credentials import read_config  # noqa: PLC0415 - as above
-        from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
-        from imgverify.registry.session import NetworkSettings  # noqa: PLC0415 - as above
+    def questions(
+        self, images: tuple[str, ...], asked: Asked
+    ) -> tuple[tuple[Question, ...], HostAccess | None]:
+        """Read what is asked, with this host's configuration where that was asked for."""
+        from imgverify.cli.options import questions_from  # noqa: PLC0415 - it needs this module
 
-        settings = NetworkSettings(*manner.insecure)
-        credentials = read_config(self.config, os.environ)
+        if asked.mirrors_from is None:
+            return questions_from(images, asked), None
+        from imgverify.registry.hostconfig.choice import HostMirrors  # noqa: PLC0415 - seldom
+        from imgverify.registry.hostconfig.read import read_hosts  # noqa: PLC0415 - as above
+
+        host = HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, host_places(None)))
+        questions = questions_from(images, asked, host)
+        upstreams = [each.upstream for each in questions]
+        for each in (mirror for upstream in upstreams for mirror in host.mirrors(upstream)):
+            for note in each.notes:
+                self.detail(f"  {escape(f'{each.image.registry}: {note}')}")
+        return questions, host.access(upstreams)
+
+    @contextmanager
+    def network(self, manner: Manner, access: HostAccess | None = None) -> Iterator[Network]:
+        """Open the way to registries, with this user's credentials and one deadline.
+
+        `access` is what this host's configuration says of mirrors.
+        """
+        from imgverify.registry import authfile  # noqa: PLC0415 - as below
+        from imgverify.registry.client import Network  # noqa: PLC0415 - loads httpx
+        from imgverify.registry.deadline import Deadline  # noqa: PLC0415 - as above
+
+        settings = settings_from(manner, os.environ)
+        files = authfile.files_to_read(self.config, os.environ, _home(), os.getuid())
+        credentials = authfile.read_credentials(files, os.environ)
         deadline = Deadline.after(manner.timeout)
-        with Network(settings, credentials, deadline) as network, _stoppable(deadline):
+        if access is not None:
+            from imgverify.registry.hostconfig.settle import settle  # noqa: PLC0415 - seldom
+
+            settings = settle(settings, access, deadline)
+        network = Network(settings, credentials, deadline, now=self.now, tell=self.note)
+        with network, _stoppable(deadline):
             yield network
+            for line in network_lines(network):
+                self.detail(line)
 
     def note(self, text: str) -> None:
         """Say something that is good to know, unless quiet is wanted."""
@@ -87,6 +128,16 @@ class App:
     def shows_progress(self) -> bool:
         """Whether somebody watches."""
         return is_terminal(sys.stderr) and not self.quiet
+
+
+def host_places(root: Path | None) -> HostPlaces:
+    """Return where this host is configured, or another one that lies below `root`."""
+    from imgverify.registry.hostconfig.read import HostPlaces  # noqa: PLC0415 - seldom
+
+    if root is not None:
+        return HostPlaces(root)
+    named = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+    return HostPlaces(home=Path.home(), registries_conf=Path(named) if named else None)
 
 
 @contextmanager
@@ -141,7 +192,8 @@ class _Commands(click.Group):
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Credentials, in the form of Docker's config.json. Default: Docker's own.",
+    help="Credentials, as Docker's config.json or Podman's auth.json has them; no other file is"
+    " read. Default: those of docker login, then those of podman login.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the verdict and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
@@ -173,7 +225,7 @@ def cli(
         colour=color == "always" or (color == "auto" and automatic),
         quiet=quiet,
         verbose=verbose,
-        config=config or _docker_config(),
+        config=config,
         now=datetime.now(UTC),
     )
     if context.invoked_subcommand is None:
@@ -182,9 +234,11 @@ def cli(
     return None
 
 
-def _docker_config() -> Path:
-    folder = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
-    return Path(folder) / "config.json"
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -219,8 +273,12 @@ def _report(error: BaseException, *, debug: bool) -> ExitCode:
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         tell("imgverify: interrupted")
         return ExitCode.INTERRUPTED
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, OSError):
         silence(sys.stdout)
+        # Who closed the pipe knows it; anything else that the system refused is told.
+        if not isinstance(error, BrokenPipeError):
+            tell(f"imgverify: {escape(error.strerror or str(error), limit=_LONG)}")
+            tell("  this machine refused something; --debug shows what")
     elif isinstance(error, ImgverifyError):
         tell_error(error)
     else:
@@ -234,11 +292,22 @@ def _tell_usage(error: click.ClickException) -> None:
         tell(error.ctx.get_usage())
         tell(f"Try '{error.ctx.command_path} --help'.\n")
     tell(f"imgverify: {escape(error.format_message(), limit=_LONG)}")
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        _tell_place(error.option_name, error.ctx)
+
+
+def _tell_place(option: str, context: click.Context) -> None:
+    """Say where an option of the program goes: other programs take theirs anywhere."""
+    root = context.find_root()
+    if context is not root and any(option in each.opts for each in root.command.params):
+        command = f"{root.command_path} {option} {context.info_name}"
+        tell(f"  {option} goes before the command: {command} ...")
 
 
 def run() -> NoReturn:
     """Run as a program."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where the terminal's encoding lacks a character, the report still has to be seen.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # what cannot be written may be flushed here already
+            sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(execute(sys.argv[1:]))

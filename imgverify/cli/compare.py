@@ -9,6 +9,7 @@ import click
 from imgverify.cli import options
 from imgverify.cli.output import print_verdicts
 from imgverify.exitcode import of_verdicts
+from imgverify.report.explain import Occasion
 
 if TYPE_CHECKING:
     from imgverify.cli.app import App
@@ -26,7 +27,8 @@ def command(
 ) -> ExitCode:
     """Compare B with A, platform by platform and layer by layer.
 
-    A takes the part of upstream. Exit status 0 only if both are identical.
+    A takes the part of upstream, B that of a copy elsewhere. Exit status 0 only if both are
+    identical.
 
     \b
     imgverify compare docker.io/library/nginx:1.27 mirror.example/hub/nginx:1.27
@@ -39,5 +41,5 @@ def command(
     with app.network(manner) as network:
         verdicts = [verify(question, network, SAMENESS, app.now)]
     app.detail_sources(verdicts)
-    print_verdicts(verdicts, manner, colour=app.colour)
+    print_verdicts(verdicts, manner, colour=app.colour, occasion=Occasion.COMPARE)
     return of_verdicts(verdicts)

@@ -10,7 +10,8 @@ from imgverify.exitcode import of_verdicts
 from imgverify.policy.model import DEFAULT_POLICY
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
-from imgverify.pull.summary import details, summarise
+from imgverify.pull.summary import details, summarise, with_delivery
+from imgverify.report.explain import Occasion
 from imgverify.report.text import render_text
 from imgverify.store.sink import open_sink
 from imgverify.verdict import Decision, Grade, Level
@@ -35,19 +36,20 @@ def deliver(
     sink = open_sink(destination)
     verdict = verify_for_pull(question, network, DEFAULT_POLICY, app.now)
     if verdict.decision is not Decision.ALLOW:
-        print_verdicts([verdict], manner, colour=app.colour)
+        print_verdicts([verdict], manner, colour=app.colour, occasion=Occasion.PULL)
         tell("imgverify: nothing was pulled")
         return of_verdicts([verdict])
     _note_mirrors(app, verdict)
     with _progress(app) as progress:
         delivery = pull(verdict, network, sink, progress=progress, platforms=question.platforms)
+    verdict = with_delivery(verdict, delivery)
     app.detail_sources([verdict])
     for line in details(delivery):
         app.detail(line)
     for line in summarise(delivery):
         app.note(line)
     if manner.form == "json" or manner.output is not None:
-        print_verdicts([verdict], manner, colour=app.colour)
+        print_verdicts([verdict], manner, colour=app.colour, occasion=Occasion.PULL)
     if manner.form != "json" or manner.output is not None:
         write_report(str(delivery.pinned), None)
     return of_verdicts([verdict])
@@ -57,7 +59,7 @@ def _note_mirrors(app: App, verdict: Verdict) -> None:
     findings = [*verdict.findings, *(one for each in verdict.mirrors for one in each.findings)]
     differs = any(each.grade is not Grade.IDENTICAL for each in verdict.mirrors)
     if differs or any(each.level is not Level.NOTE for each in findings):
-        app.note(render_text([verdict], colour=False, width=None))
+        app.note(render_text([verdict], colour=False, width=None, occasion=Occasion.PULL))
 
 
 def _progress(app: App) -> AbstractContextManager[Progress]:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from imgverify.errors import InputError
+from imgverify.cli.connection import Connection
+from imgverify.errors import InputError, InvalidReference
 from imgverify.oci.platform import Platform
-from imgverify.oci.reference import Reference, Registry, parse_mirror
+from imgverify.oci.reference import Reference, Registry
+from imgverify.registry.mirrors import (
+    Located,
+    is_reference,
+    locate,
+    read_mirror,
+    read_upstream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from imgverify.registry.hostconfig.choice import HostMirrors
+    from imgverify.registry.hostconfig.model import Endpoint
     from imgverify.verify.question import Question
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -30,6 +41,7 @@ class Asked:
     upstream: str | None
     platforms: tuple[str, ...]
     deep: bool = False
+    mirrors_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +53,18 @@ class Manner:
     timeout: float
     insecure_http: tuple[str, ...]
     insecure_tls: tuple[str, ...]
+    connection: Connection
+    token_servers: tuple[str, ...]
 
     @property
     def insecure(self) -> tuple[frozenset[Registry], frozenset[Registry]]:
         """The hosts without TLS, and those without a checked certificate."""
         return _registries(self.insecure_http), _registries(self.insecure_tls)
+
+    @property
+    def shared(self) -> frozenset[tuple[Registry, Registry]]:
+        """Pairs of a registry and a host that its credentials may be sent to, too."""
+        return frozenset(map(_token_server, self.token_servers))
 
 
 _MIRROR: Final = click.option(
@@ -53,7 +72,15 @@ _MIRROR: Final = click.option(
     "mirrors",
     multiple=True,
     metavar="HOST|REF",
-    help="A mirror: a host that takes the upstream host's place, or a whole reference. Repeatable.",
+    help="A mirror: a host that takes the upstream host's place, such a host with a path that goes"
+    " before upstream's (m.example/docker.io, m.example/any/path/), or a whole reference."
+    " Repeatable.",
+)
+_MIRRORS_FROM: Final = click.option(
+    "--mirrors-from",
+    metavar="RUNTIME|FILE",
+    help="Use the mirrors that this host is configured with: docker, containers, containerd, auto"
+    " (whichever are there), or a configuration file of one of them.",
 )
 _UPSTREAM: Final = click.option(
     "--upstream",
@@ -65,7 +92,8 @@ _PLATFORM: Final = click.option(
     "platforms",
     multiple=True,
     metavar="OS/ARCH[/VARIANT]",
-    help="A platform that is needed. Repeatable. Default: all that upstream has.",
+    help="A platform that is needed, such as linux/arm64 or windows/amd64:10.0.20348.2113."
+    " Repeatable. Default: all that upstream has.",
 )
 _DEEP: Final = click.option(
     "--deep", is_flag=True, help="Also read and hash every layer that the mirror serves."
@@ -78,11 +106,22 @@ _FORMAT: Final = click.option(
     show_default=True,
     help="How the verdict is written.",
 )
+
+
+def _named(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty name, which is the working directory's to the system."""
+    if value == "":
+        msg = "an empty text is not a file."
+        raise click.BadParameter(msg)
+    return value
+
+
 _OUTPUT: Final = click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False),
     metavar="FILE",
+    callback=_named,
     help="Write the verdict there instead of to standard output.",
 )
 _HTTP: Final = click.option(
@@ -97,16 +136,55 @@ _TLS: Final = click.option(
     metavar="HOST[:PORT]",
     help="Do not check this host's certificate. Repeatable; noted in the verdict.",
 )
+_CA: Final = click.option(
+    "--tls-ca",
+    multiple=True,
+    metavar="HOST[:PORT]=FILE",
+    help="Trust these authorities for this host, beside the system's. Repeatable.",
+)
+_CLIENT: Final = click.option(
+    "--tls-client-cert",
+    multiple=True,
+    metavar="HOST[:PORT]=CERT[:KEY]",
+    help="Show this certificate to this host. Repeatable.",
+)
+_CERTS: Final = click.option(
+    "--certs-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Read both from DIR/HOST[:PORT]/, as Docker does from /etc/docker/certs.d.",
+)
+_PROXY: Final = click.option(
+    "--proxy",
+    multiple=True,
+    metavar="[HOST[:PORT]=]URL",
+    help="Reach this host, or all, through an HTTP proxy; HOST=direct takes one out. Repeatable; "
+    "noted in the verdict.",
+)
+_AROUND: Final = click.option(
+    "--proxy-from-env",
+    is_flag=True,
+    help="Use HTTPS_PROXY, HTTP_PROXY and NO_PROXY, which are not read otherwise; noted in the "
+    "verdict.",
+)
+_TOKEN_SERVER: Final = click.option(
+    "--token-server",
+    "token_servers",
+    multiple=True,
+    metavar="REGISTRY=HOST",
+    help="Let the credentials for REGISTRY be sent to HOST, too, which issues its tokens."
+    " Repeatable.",
+)
 
 
 def asks(command: F) -> F:
     """Give a command the options that make up a question, as `asked`."""
-    return _MIRROR(_UPSTREAM(_PLATFORM(collect(Asked, "asked", command))))
+    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(collect(Asked, "asked", command)))))
 
 
 def asks_deep(command: F) -> F:
     """Give a command what `asks` gives, and --deep."""
-    return _MIRROR(_UPSTREAM(_PLATFORM(_DEEP(collect(Asked, "asked", command)))))
+    return asks(_DEEP(command))
 
 
 def compares(command: F) -> F:
@@ -123,7 +201,7 @@ def _duration(_context: click.Context, _option: click.Parameter, value: float) -
 
 
 def in_manner(timeout: int) -> Callable[[F], F]:
-    """Give a command the options on report, time limit and TLS, as `manner`."""
+    """Give a command the options on report, time limit and connections, as `manner`."""
     bound = click.option(
         "--timeout",
         type=float,
@@ -135,10 +213,14 @@ def in_manner(timeout: int) -> Callable[[F], F]:
     )
 
     def decorate(command: F) -> F:
-        collected = collect(Manner, "manner", command)
-        return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(collected)))))
+        collected = _connects(collect(Manner, "manner", command))
+        return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(_TOKEN_SERVER(collected))))))
 
     return decorate
+
+
+def _connects(command: F) -> F:
+    return _CA(_CLIENT(_CERTS(_PROXY(_AROUND(collect(Connection, "connection", command))))))
 
 
 def collect(kind: type[Any], name: str, command: F) -> F:
@@ -148,38 +230,63 @@ def collect(kind: type[Any], name: str, command: F) -> F:
     @functools.wraps(command)
     def collected(*arguments: object, **options: object) -> object:
         own = {key: options.pop(key) for key in names & options.keys()}
-        empty = {"mirrors": (), "upstream": None} if kind is Asked else {}
+        empty: dict[str, Any] = {"mirrors": (), "upstream": None} if kind is Asked else {}
         return command(*arguments, **options, **{name: kind(**(empty | own))})
 
     return collected  # type: ignore[return-value] # click sees the options, not the signature
 
 
-def questions_from(images: tuple[str, ...], asked: Asked) -> tuple[Question, ...]:
-    """Read what is asked; raises `InputError` for words that do not go together."""
-    if len(images) > 1 and (asked.upstream or any("/" in each for each in asked.mirrors)):
+def questions_from(
+    images: tuple[str, ...], asked: Asked, host: HostMirrors | None = None
+) -> tuple[Question, ...]:
+    """Read what is asked; raises `InputError` for words that do not go together.
+
+    `host` is what this host is configured with, where that was asked for.
+    """
+    named = (*asked.mirrors, asked.upstream or "")
+    if len(images) > 1 and any(map(is_reference, filter(None, named))):
         msg = "a whole reference after --mirror or --upstream goes with one IMAGE only"
         raise InputError(msg, hint="name hosts, or call imgverify once for each image")
-    questions = [_question(each, asked) for each in images]
-    return tuple({each.upstream: each for each in questions}.values())
+    questions = [_question(each, asked, host) for each in images]
+    # Not by upstream alone: the same image on another mirror is another question.
+    return tuple({(each.upstream, each.mirrors): each for each in questions}.values())
 
 
 def comparison_from(one: str, other: str, asked: Asked) -> Question:
     """Read two references; neither takes anything from the other."""
     from imgverify.verify.question import Question  # noqa: PLC0415 - keeps --help quick
 
-    references = Reference.parse(one), Reference.parse(other)
-    return Question(one, references[0], (references[1],), _platforms(asked), asked.deep)
+    original, copy = Reference.parse(one), Reference.parse(other)
+    if original.repository == copy.repository:
+        msg = f"A and B are both in {copy.repository}, and an original is no copy of itself"
+        raise InputError(msg, hint="name B by the registry or repository that it was copied to")
+    return Question(one, original, (copy,), _platforms(asked), asked.deep)
 
 
-def _question(image: str, asked: Asked) -> Question:
+def _question(image: str, asked: Asked, host: HostMirrors | None) -> Question:
     from imgverify.verify.question import Question  # noqa: PLC0415 - keeps --help quick
 
-    named = Reference.parse(image)
-    original = parse_mirror(asked.upstream, named) if asked.upstream else named
-    places = [named] if asked.upstream else []
-    places += [parse_mirror(each, original) for each in asked.mirrors]
-    mirrors = tuple(dict.fromkeys(places))
-    return Question(image, original, mirrors, _platforms(asked), asked.deep)
+    located = _located(Reference.parse(image), asked)
+    upstream = located.upstream
+    endpoints: tuple[Endpoint, ...] = ()
+    if host is not None:
+        host.refuse_short_name(image, upstream)
+        endpoints = host.mirrors(upstream)
+    named = [*located.mirrors, *(read_mirror(each, upstream) for each in asked.mirrors)]
+    mirrors = tuple(dict.fromkeys((*named, *(each.image for each in endpoints))))
+    by_digest = frozenset(
+        each.image.repository for each in endpoints if not each.resolves and each.image not in named
+    )
+    return Question(image, upstream, mirrors, _platforms(asked), asked.deep, by_digest)
+
+
+def _located(named: Reference, asked: Asked) -> Located:
+    """Tell upstream's name from a mirror's; with a mirror named otherwise, it is upstream's."""
+    if asked.upstream:
+        return Located(read_upstream(asked.upstream, named), (named,))
+    if asked.mirrors or asked.mirrors_from:
+        return Located(named, ())
+    return locate((), named)
 
 
 def _platforms(asked: Asked) -> tuple[Platform, ...]:
@@ -187,4 +294,20 @@ def _platforms(asked: Asked) -> tuple[Platform, ...]:
 
 
 def _registries(texts: tuple[str, ...]) -> frozenset[Registry]:
-    return frozenset(map(Registry.parse, texts))
+    return frozenset(map(_registry, texts))
+
+
+def _registry(text: str) -> Registry:
+    try:
+        return Registry.parse(text)
+    except InvalidReference as error:
+        hint = "after --insecure-http and --insecure-tls write host or host:port"
+        raise InputError(error.message, hint=hint) from None
+
+
+def _token_server(text: str) -> tuple[Registry, Registry]:
+    registry, equals, host = text.partition("=")
+    if not equals:
+        msg = f"{text!r} does not say whose token server it is"
+        raise InputError(msg, hint="write --token-server REGISTRY=HOST")
+    return Registry.parse(registry), Registry.parse(host)

@@ -9,35 +9,45 @@ import shutil
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
 from imgverify.errors import StoreError
 from imgverify.report.escape import escape
+from imgverify.report.explain import Occasion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from imgverify.cli.options import Manner
     from imgverify.errors import ImgverifyError
+    from imgverify.registry.client import Network
     from imgverify.verdict import Verdict
 
 
-def print_verdicts(verdicts: Sequence[Verdict], manner: Manner, *, colour: bool) -> None:
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE: Final = 0o644
+
+
+def print_verdicts(
+    verdicts: Sequence[Verdict],
+    manner: Manner,
+    *,
+    colour: bool,
+    occasion: Occasion = Occasion.VERIFY,
+) -> None:
     """Put verdicts where they were asked for; a file is never coloured."""
-    text = _render(verdicts, manner.form, colour=colour and manner.output is None)
-    write_report(text, manner.output)
-
-
-def _render(verdicts: Sequence[Verdict], form: str, *, colour: bool) -> str:
-    if form == "json":
+    if manner.form == "json":
         from imgverify.report.jsonreport import render_json  # noqa: PLC0415 - only one is needed
 
-        return render_json(verdicts)
-    from imgverify.report.text import render_text  # noqa: PLC0415 - only one is needed
+        text = render_json(verdicts)
+    else:
+        from imgverify.report.text import render_text  # noqa: PLC0415 - only one is needed
 
-    return render_text(verdicts, colour=colour, width=terminal_width())
+        colour, width = colour and manner.output is None, terminal_width()
+        text = render_text(verdicts, colour=colour, width=width, occasion=occasion)
+    write_report(text, manner.output)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -100,7 +110,8 @@ def _write_file(target: Path, data: bytes) -> None:
     target = target.resolve()
     aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}")
     try:
-        with aside.open("xb") as file:
+        # Not open(): under a umask of 0 others could write to it before it is in its place.
+        with os.fdopen(os.open(aside, _NEW, _MODE), "wb") as file:
             file.write(data)
         aside.replace(target)
     except BaseException:
@@ -126,6 +137,14 @@ def served_lines(verdict: Verdict) -> tuple[str, ...]:
         for reference, hosts in sides
         if hosts
     )
+
+
+def network_lines(network: Network) -> Iterator[str]:
+    """Yield whom the user was for each registry, and what its rate limit still allows."""
+    for place, source in network.credential_sources.items():
+        yield f"  {place}: credentials from {escape(source)}"
+    for registry, limit in network.rate_limits.items():
+        yield f"  {registry.api}: {limit}"
 
 
 def tell_error(error: ImgverifyError) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "destination",
     required=True,
     metavar="SINK",
-    help="Where to: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:REF].",
+    help="Where to put it, as listed above.",
 )
 @options.asks
 @options.in_manner(timeout=24 * 3600)
@@ -34,11 +34,17 @@ def command(
     image's name with its digest. Nothing appears at the destination before all of it is verified.
 
     \b
+    SINK is one of
+      oci:DIR[:TAG]              an OCI image layout
+      oci-archive:FILE[:TAG]     the same in one file
+      docker-archive:FILE[:REF]  a file for docker load, with one platform
+
+    \b
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
     """  # noqa: D301 - click's sign for lines that are kept
-    (question,) = options.questions_from((image,), asked)
+    (question,), access = app.questions((image,), asked)
 
     from imgverify.cli.deliver import deliver  # noqa: PLC0415 - after usage errors
 
-    with app.network(manner) as network:
+    with app.network(manner, access) as network:
         return deliver(app, question, network, destination=destination, manner=manner)

@@ -35,15 +35,17 @@ def command(
 
     \b
     imgverify verify docker.io/library/nginx:1.27 --mirror mirror.example
+    imgverify verify docker.io/library/nginx:1.27 --mirrors-from docker
+    imgverify verify mirror.example/docker.io/library/nginx:1.27
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
     """  # noqa: D301 - click's sign for lines that are kept
-    questions = options.questions_from(images, asked)
+    questions, access = app.questions(images, asked)
     requires = requirements_of(signers)
 
     from imgverify.policy.model import default_policy  # noqa: PLC0415 - after usage errors
     from imgverify.verify import verify  # noqa: PLC0415 - as above
 
-    with app.network(manner) as network:
+    with app.network(manner, access) as network:
         policy = default_policy(requires)
         verdicts = [verify(each, network, policy, app.now) for each in questions]
     app.detail_sources(verdicts)

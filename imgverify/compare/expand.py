@@ -16,6 +16,10 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _GZIP_WBITS: Final = 31
 _PIECE: Final = limits.CHUNK
+# What is given to a decompressor at once: of what follows the end of a member it makes a copy,
+# and zstd, whose output has no bound of its own, makes 128 KiB of four bytes.
+_GZIP_STEP: Final = 4 * limits.KIB
+_ZSTD_STEP: Final = 256
 
 
 def detect(head: bytes) -> Compression:
@@ -30,8 +34,8 @@ def expand(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]
 
     Give it only content that was verified: decompressors are attack surface.
     Raises `Malformed` for damaged or cut streams and for trailing bytes, `LimitExceeded` beyond
-    `limits.EXPANDED_SIZE`, or for a ratio over `limits.EXPANSION_RATIO` once
-    `limits.EXPANSION_FREE` bytes came out.
+    `limits.EXPANDED_SIZE`, for a ratio over `limits.EXPANSION_RATIO` once `limits.EXPANSION_FREE`
+    bytes came out, and for more than `limits.EXPANSION_MEMBERS` members or frames.
     """
     source = _Counted(chunks)
     readers: dict[Compression, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
@@ -63,10 +67,9 @@ class _Counted:
 
 
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    member = zlib.decompressobj(_GZIP_WBITS)
-    fresh = True
-    for chunk in chunks:
-        data = chunk
+    member, members, fresh = zlib.decompressobj(_GZIP_WBITS), 0, True
+    for step in _steps(chunks, _GZIP_STEP):
+        data: bytes | memoryview = step
         while data:
             try:
                 yield member.decompress(data, _PIECE)
@@ -75,6 +78,7 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             fresh = False
             data = member.unconsumed_tail
             if member.eof:
+                members = _one_more(members)
                 data, member, fresh = member.unused_data, zlib.decompressobj(_GZIP_WBITS), True
     if not fresh:
         raise _cut("gzip")
@@ -85,22 +89,35 @@ def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
     # The window bounds memory; the standard's own limit for ordinary frames is 8 MiB.
     decompressor = zstandard.ZstdDecompressor(max_window_size=128 * limits.MIB)
-    frame, fresh = decompressor.decompressobj(), True
-    for chunk in chunks:
-        data = chunk
+    frame, frames, fresh = decompressor.decompressobj(), 0, True
+    for step in _steps(chunks, _ZSTD_STEP):
+        data: bytes | memoryview = step
         while data:
-            # A small step in keeps the step out small: there is no bound on the output here.
-            step, data = data[: 4 * limits.KIB], data[4 * limits.KIB :]
             try:
-                yield frame.decompress(step)
+                yield frame.decompress(data)
             except zstandard.ZstdError as error:
                 raise _damaged("zstd") from error
-            fresh = False
+            data, fresh = b"", False
             if frame.eof:
-                data = frame.unused_data + data
-                frame, fresh = decompressor.decompressobj(), True
+                frames = _one_more(frames)
+                data, frame, fresh = frame.unused_data, decompressor.decompressobj(), True
     if not fresh:
         raise _cut("zstd")
+
+
+def _steps(chunks: Iterable[bytes], size: int) -> Iterator[memoryview]:
+    for chunk in chunks:
+        view = memoryview(chunk)
+        for start in range(0, len(view), size):
+            yield view[start : start + size]
+
+
+def _one_more(count: int) -> int:
+    """Count what costs time and may hold nothing."""
+    if count >= limits.EXPANSION_MEMBERS:
+        msg = f"a layer of more than {limits.EXPANSION_MEMBERS} compressed streams in a row"
+        raise LimitExceeded(msg)
+    return count + 1
 
 
 def _damaged(what: str) -> Malformed:

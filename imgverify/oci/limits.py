@@ -11,9 +11,12 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
-# Documents. Registries themselves refuse manifests over 4 MiB.
+# Documents. Registries themselves refuse manifests over 4 MiB, and other clients configs.
 MANIFEST_SIZE: Final = 4 * MIB
-CONFIG_SIZE: Final = 8 * MIB
+CONFIG_SIZE: Final = 4 * MIB
+# Of one image: all manifests that an index lists, and all configs; they are kept in memory.
+MANIFESTS_SIZE: Final = 8 * MIB
+CONFIGS_SIZE: Final = 8 * MIB
 TOKEN_SIZE: Final = 64 * KIB
 TAG_PAGE_SIZE: Final = 4 * MIB
 ERROR_BODY_SIZE: Final = 16 * KIB
@@ -22,10 +25,14 @@ HELPER_OUTPUT_SIZE: Final = 64 * KIB
 LAYOUT_INDEX_SIZE: Final = 4 * MIB
 POLICY_SIZE: Final = 1 * MIB
 POLICY_DEPTH: Final = 16
+# Of this host's runtimes: a file, and the entries of a folder.
+HOST_CONFIG_SIZE: Final = 256 * KIB
+HOST_CONFIG_ENTRIES: Final = 1000
 
 # JSON.
 JSON_DEPTH: Final = 32
 JSON_INTEGER_DIGITS: Final = 19
+JSON_VALUES: Final = 1 << 16
 INT64_MAX: Final = 2**63 - 1
 
 # Shapes.
@@ -63,7 +70,10 @@ CLOCK_SKEW: Final = 60.0
 # HTTP.
 URL_LENGTH: Final = 8 * KIB
 CHALLENGE_LENGTH: Final = 8 * KIB
+PROXY_HEAD_SIZE: Final = 16 * KIB
 REDIRECTS: Final = 5
+# What one token is to allow: challenges may name more scopes than were asked for.
+SCOPES: Final = 4
 RETRIES: Final = 3
 SOURCE_FAILURES: Final = 3
 REFERRER_PAGES: Final = 8
@@ -73,7 +83,9 @@ SIGNATURES_SIZE: Final = 64 * MIB
 SIGNATURE_FINDINGS: Final = 8
 TAG_PAGES: Final = 50
 TAGS: Final = 50_000
-RETRY_AFTER: Final = 60.0
+# What is waited for is what `verify` takes at most by default; what is said is shown only.
+RETRY_AFTER: Final = 300.0
+RETRY_AFTER_SAID: Final = 366 * 24 * 3600.0
 REQUEST_TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 15.0
 STALL_TIMEOUT: Final = 30.0
@@ -87,9 +99,17 @@ TOKEN_LIFETIME_MAX: Final = 3600.0
 # Comparing.
 TAG_MOVES: Final = 3
 
+# Probing a mirror. Few make more than 15 requests necessary, redirects and logins included.
+PROBE_REQUESTS: Final = 20
+PROBE_IMAGE_REQUESTS: Final = 5
+PROBE_TIMEOUT: Final = 10.0
+PROBE_FAILURES: Final = 2
+PROBE_BLOB_SIZE: Final = 256 * KIB
+
 
 # Reading layers: ratio counts once EXPANSION_FREE bytes have come out.
 EXPANSION_RATIO: Final = 200
 EXPANSION_FREE: Final = 10 * MIB
+EXPANSION_MEMBERS: Final = 1_000_000
 EXPANDED_SIZE: Final = 64 * GIB
 BLOB_SIZE: Final = 128 * GIB

@@ -142,7 +142,7 @@ def _refuse_schema1(fields: dict[str, object], content_type: MediaType | None) -
             "the registry answered with a schema 1 manifest, a format that cannot be verified"
             " (its digest does not cover all of it)"
         )
-        raise Malformed(msg)
+        raise Malformed(msg, hint="have the image pushed again, by a current tool")
     legacy = _SCHEMA1_ONLY & fields.keys()
     if legacy:
         msg = f"the manifest has the schema 1 field {min(legacy)!r}"

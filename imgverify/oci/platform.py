@@ -15,6 +15,7 @@ _ALIASES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i3
 # The variant that an absent one stands for.
 _DEFAULT_VARIANTS: Final = {("arm64", "v8"): "", ("arm", ""): "v7", ("amd64", "v1"): ""}
 _PARTS: Final = range(2, 4)
+_LONGEST: Final = 4 * 64 + 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,12 +30,15 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a user's `os/arch[/variant]`; raises `InputError`."""
-        parts = text.split("/", _PARTS.stop)
-        if len(parts) not in _PARTS or not all(map(_WORD.fullmatch, parts)):
-            msg = f"{text!r} is not a platform"
+        """Read a user's `os/arch[/variant][:version]`; raises `InputError`."""
+        words, colon, version = text[: _LONGEST + 1].partition(":")
+        parts = words.split("/", _PARTS.stop) if len(text) <= _LONGEST else []
+        versions = [version] if colon else []
+        if len(parts) not in _PARTS or not all(map(_WORD.fullmatch, (*parts, *versions))):
+            msg = f"{text[:_LONGEST]!r} is not a platform"
             raise InputError(msg, hint="write os/arch or os/arch/variant, such as linux/amd64")
-        return cls.normalised(parts[0].lower(), parts[1].lower(), "".join(parts[2:]).lower())
+        os, architecture, variant = (*map(str.lower, parts), "")[: _PARTS.stop - 1]
+        return cls.normalised(os, architecture, variant, os_version=version)
 
     @classmethod
     def normalised(
@@ -85,8 +89,8 @@ class Platform:
         ) and wanted.os_version in ("", self.os_version)
 
     def __str__(self) -> str:
-        """Return `os/arch[/variant]`, with the OS version in brackets where there is one."""
-        version = f" ({self.os_version})" if self.os_version else ""
+        """Return `os/arch[/variant][:version]`, as `parse` reads it."""
+        version = f":{self.os_version}" if self.os_version else ""
         return "/".join(filter(None, (self.os, self.architecture, self.variant))) + version
 
 

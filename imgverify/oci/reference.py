@@ -14,6 +14,7 @@ from imgverify.oci.digest import Digest
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_QUAD: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}", re.ASCII)
 _COMPONENT: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 _SEGMENT: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,128}", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -40,10 +41,14 @@ class Registry:
     def parse(cls, text: str) -> Self:
         """Read `host[:port]`; raises `InvalidReference`."""
         _printable(text)
+        if "@" in text:
+            # Not quoted: what stands before an @ may be a password.
+            msg = "a registry is written as its host alone, without a user"
+            raise InvalidReference(msg, hint="credentials come from docker login")
         host, port = _split_port(text)
         if host.startswith("["):
             host = _ipv6(host)
-        elif len(host) > limits.HOST_LENGTH or not _HOST.fullmatch(host):
+        elif len(host) > limits.HOST_LENGTH or not _HOST.fullmatch(host) or _is_no_ipv4(host):
             msg = f"{text!r} is not a registry's host name"
             raise InvalidReference(msg, hint=_HINT)
         host = host.lower()
@@ -72,7 +77,8 @@ class Route:
     """How a host wants to be asked, where that differs from the distribution API's own way.
 
     `api_path` stands before the repository's path instead of `/v2` (containerd's
-    `override_path`); `namespace` is the registry that the host stands in for, sent as `?ns=`.
+    `override_path`), and may be empty; `namespace` is the registry that the host stands in for,
+    sent as `?ns=`.
     """
 
     api_path: str = "/v2"
@@ -80,9 +86,10 @@ class Route:
 
     def __post_init__(self) -> None:
         """Refuse paths that a URL would not hold as they are, and namespaces that are no host."""
-        parts = self.api_path.split("/")[1:]
-        if not self.api_path.startswith("/") or not all(map(_SEGMENT.fullmatch, parts)):
-            msg = f"{self.api_path!r} is not a path at which a registry's API can lie"
+        short = len(self.api_path) <= limits.REFERENCE_LENGTH
+        root, *parts = self.api_path.split("/") if short else [self.api_path]
+        if root or not all(map(_SEGMENT.fullmatch, parts)):
+            msg = f"{_shown(self.api_path)} is not a path at which a registry's API can lie"
             raise InvalidReference(msg, hint="write it as /path/to/v2, without a slash at its end")
         if self.namespace and str(Registry.parse(self.namespace)) != self.namespace:
             msg = f"{self.namespace!r} is not a registry's canonical name"
@@ -108,7 +115,7 @@ class Repository:
         """Refuse what is not a repository's path."""
         parts = self.path.split("/") if len(self.path) <= limits.REPOSITORY_LENGTH else [""]
         if not all(map(_COMPONENT.fullmatch, parts)):
-            msg = f"{self.path!r} is not a repository's name"
+            msg = f"{_shown(self.path)} is not a repository's name"
             hint = "names are lower case: letters, digits, and . _ - between them"
             raise InvalidReference(msg, hint=hint)
 
@@ -134,7 +141,7 @@ class Reference:
             msg = f"{self.repository} has neither a tag nor a digest"
             raise InvalidReference(msg, hint=_HINT)
         if self.tag is not None and not _TAG.fullmatch(self.tag):
-            msg = f"{self.tag!r} is not a tag"
+            msg = f"{_shown(self.tag)} is not a tag"
             raise InvalidReference(msg, hint=_HINT)
 
     @classmethod
@@ -172,14 +179,20 @@ def parse_mirror(text: str, upstream: Reference) -> Reference:
     """
     _printable(text)
     if "/" not in text:
-        if not _is_host(text):
+        if not is_host(text):
             msg = f"{text!r} is neither a registry's host nor a reference with one"
             raise InvalidReference(msg, hint="write host[:port] or host[:port]/name[:tag]")
-        return upstream.at(Repository(Registry.parse(text), upstream.repository.path))
+        return upstream.at(_repository(f"{text}/{upstream.repository.path}"))
     repository, tag, digest = _split(text)
     if tag is None and digest is None:
         return upstream.at(repository)
     return Reference(repository, tag, digest)
+
+
+def is_host(text: str) -> bool:
+    """Tell whether Docker takes the first component of a name for a host, not for a path."""
+    # To Docker an upper-case letter makes a host, too; in lower case it would be read as a path.
+    return any(mark in text for mark in ".:[") or text.lower() == "localhost"
 
 
 def _split(text: str) -> tuple[Repository, str | None, Digest | None]:
@@ -202,18 +215,13 @@ def _repository(name: str) -> Repository:
     if not slash and _HEX64.fullmatch(name):
         msg = f"{name!r} is an image ID, and no registry can be asked for one"
         raise InvalidReference(msg, hint=f"for a digest write name@sha256:{name[:12]}…")
-    if slash and _is_host(first):
+    if slash and is_host(first):
         registry, path = Registry.parse(first), rest
     else:
         registry, path = Registry(_HUB), name
     if registry.is_docker_hub and "/" not in path:
         path = f"library/{path}"
     return Repository(registry, path)
-
-
-def _is_host(text: str) -> bool:
-    # To Docker an upper-case letter makes a host, too; in lower case it would be read as a path.
-    return any(mark in text for mark in ".:[") or text.lower() == "localhost"
 
 
 def _digest(text: str) -> Digest:
@@ -231,6 +239,10 @@ def _is_digest(text: str) -> bool:
     return True
 
 
+def _shown(text: str) -> str:
+    return repr(text[: limits.DISPLAY_LENGTH])
+
+
 def _printable(text: str) -> None:
     if len(text) > limits.REFERENCE_LENGTH:
         msg = f"a reference of {len(text)} characters; {limits.REFERENCE_LENGTH} are the most"
@@ -246,6 +258,9 @@ def _printable(text: str) -> None:
 
 
 def _refuse_url(text: str) -> NoReturn:
+    if text.lower().startswith(("unix:", "npipe:")):
+        msg = "a socket of this machine is not a registry"
+        raise InvalidReference(msg, hint="registries are asked over TCP; " + _HINT)
     authority, slash, path = text.partition("://")[2].partition("/")
     host = authority.rpartition("@")[2]  # what stands before an @ may be a password
     msg = "a URL is not a reference"
@@ -260,6 +275,17 @@ def _split_port(text: str) -> tuple[str, int | None]:
         msg = f"{text!r} has a port that is none"
         raise InvalidReference(msg, hint=_HINT)
     return host, int(port)
+
+
+def _is_no_ipv4(host: str) -> bool:
+    """Tell whether a host is written as an address and is none: it would fail later, or differ."""
+    if not _QUAD.fullmatch(host):
+        return False
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _ipv6(bracketed: str) -> str:

@@ -19,6 +19,10 @@ from imgverify.oci import limits
 _FREE_MAPS: Final = frozenset({"annotations", "Labels", "ExposedPorts", "Volumes"})
 
 
+_HALF: Final = re.compile(r"\\u[dD][89a-fA-F]", re.ASCII)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 class _CaseCollision(dict[str, object]):
     """An object with two keys that are equal when case is ignored."""
 
@@ -26,10 +30,12 @@ class _CaseCollision(dict[str, object]):
 def loads(data: bytes, foreign: frozenset[str] = frozenset()) -> object:
     """Parse one JSON document; raises `Malformed` or `LimitExceeded`.
 
-    Integers are limited to int64, other numbers to float64, nesting to `limits.JSON_DEPTH`.
+    Integers are limited to int64, other numbers to float64, nesting to `limits.JSON_DEPTH`, and
+    values to about `limits.JSON_VALUES`.
     `foreign` names fields whose values follow somebody else's rules: there keys may differ in
     case only.
     """
+    _refuse_many(data)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -53,6 +59,9 @@ def loads(data: bytes, foreign: frozenset[str] = frozenset()) -> object:
         msg = f"the document is not JSON: {error.msg} at offset {error.pos}"
         raise Malformed(msg) from None
     _check(value, foreign, free=False, depth=0)
+    # Only an escape can name half of a pair: UTF-8 has none.
+    if _HALF.search(text):
+        _check_text(value)
     return value
 
 
@@ -108,27 +117,48 @@ def _constant(name: str) -> NoReturn:
     raise Malformed(msg)
 
 
+def _refuse_many(data: bytes) -> None:
+    """Count values before a parser makes objects of them, which take 50 times their text."""
+    if _count(data) <= limits.JSON_VALUES:
+        return
+    # What stands in texts does not count; of those there are two at the most for each value.
+    bare = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    few = bare.count(b'"') <= 4 * limits.JSON_VALUES
+    if few and _count(b"".join(bare.split(b'"')[::2])) <= limits.JSON_VALUES:
+        return
+    msg = f"the document has more than {limits.JSON_VALUES} values"
+    raise LimitExceeded(msg)
+
+
+def _count(text: bytes) -> int:
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
 def _check(value: object, foreign: frozenset[str] | None, *, free: bool, depth: int) -> None:
     """Check what is nested in `value`; within a foreign field `foreign` is None."""
-    if depth > limits.JSON_DEPTH:
+    if not isinstance(value, (dict, list)):
+        return
+    if value and depth >= limits.JSON_DEPTH:
         msg = f"the document is nested deeper than {limits.JSON_DEPTH} levels"
         raise LimitExceeded(msg)
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, list):
+    if isinstance(value, list):
         for item in value:
             _check(item, foreign, free=False, depth=depth + 1)
-    elif isinstance(value, dict):
-        if isinstance(value, _CaseCollision) and not free and foreign is not None:
-            msg = "the document has an object with keys that differ only in case"
-            raise Malformed(msg)
-        for key, item in value.items():
-            _check_text(key)
-            inner = None if foreign is None or key in foreign else foreign
-            _check(item, inner, free=key in _FREE_MAPS and not free, depth=depth + 1)
+        return
+    if isinstance(value, _CaseCollision) and not free and foreign is not None:
+        msg = "the document has an object with keys that differ only in case"
+        raise Malformed(msg)
+    for key, item in value.items():
+        inner = None if foreign is None or key in foreign else foreign
+        _check(item, inner, free=key in _FREE_MAPS and not free, depth=depth + 1)
 
 
-def _check_text(text: str) -> None:
-    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+def _check_text(value: object) -> None:
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        for each in value:
+            _check_text(each)
+    elif isinstance(value, str) and _SURROGATE.search(value):
         msg = "the document has half of a surrogate pair"
         raise Malformed(msg)

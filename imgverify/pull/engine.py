@@ -20,10 +20,11 @@ from imgverify.oci import limits
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.oci.mediatype import Kind
 from imgverify.oci.reference import Reference
-from imgverify.pull.fetch import Fetched, Sources, Transfer
+from imgverify.pull.fetch import Fetched, Refusal, Sources, Transfer
 from imgverify.pull.plan import describe, plan, require_platforms, wanted_children
 from imgverify.store.base import Delivered
 from imgverify.verdict import Grade
+from imgverify.verify.read import require_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Repository
     from imgverify.pull.plan import Plan
     from imgverify.pull.progress import Progress
     from imgverify.registry.client import Network, RemoteRepository
@@ -56,7 +56,7 @@ class Delivery:
     pinned: Reference
     size: int
     fetched: tuple[Fetched, ...]
-    falsified: tuple[tuple[Repository, ImgverifyError], ...] = ()
+    falsified: tuple[Refusal, ...] = ()
 
 
 def pull(
@@ -87,7 +87,7 @@ def pull(
         fetched = _fill(laid_out, sources, sink, (network, progress))
     except AllSourcesFailed as error:
         msg = f"the image is not complete: {error.message}"
-        hint = "nothing was stored; try again, or name another mirror"
+        hint = f"nothing was stored; {error.hint or 'try again, or name another mirror'}"
         raise StoreError(msg, hint=hint) from error
     except KeyboardInterrupt as error:
         msg = "interrupted; a later run goes on from here"
@@ -119,9 +119,7 @@ def _children(
     children: dict[Digest, Manifest | Index] = {}
     level = wanted_children(top, platforms)
     for _ in range(limits.INDEX_DEPTH):
-        if len(children) + len(level) > limits.INDEX_CHILDREN:
-            msg = f"an index of more than {limits.INDEX_CHILDREN} images"
-            raise LimitExceeded(msg, side=Side.UPSTREAM)
+        require_bounds(level, [each.size for each in children.values()], Side.UPSTREAM)
         tasks = [partial(_document, sources, each.digest, each) for each in level]
         found = _all(network, tasks)
         children |= {each.digest: each for each in found}
@@ -140,7 +138,8 @@ def _document(sources: Sources, digest: Digest, listed: Descriptor | None) -> Ma
         expected = listed.media_type
 
     def ask(source: RemoteRepository) -> Manifest | Index:
-        return source.manifest(Reference(source.repository, digest=digest), expected).manifest
+        reference = Reference(source.repository, digest=digest)
+        return source.manifest(reference, expected, listed.size if listed else None).manifest
 
     return sources.first(str(digest), ask)
 

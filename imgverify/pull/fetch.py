@@ -12,6 +12,7 @@ from imgverify.errors import (
     ContentError,
     ImgverifyError,
     NotFound,
+    Side,
     SourceError,
     Unreachable,
 )
@@ -19,7 +20,7 @@ from imgverify.oci import limits
 from imgverify.oci.stream import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     from imgverify.oci.descriptor import Descriptor
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from imgverify.store.base import Part
 
     T = TypeVar("T")
+
+Refusal = tuple["Repository", "ImgverifyError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Fetched:
 
     blob: Descriptor
     source: Repository | None
-    refused: tuple[tuple[Repository, ImgverifyError], ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 class Sources:
@@ -53,7 +56,7 @@ class Sources:
     def __init__(self, repositories: tuple[RemoteRepository, ...]) -> None:
         self._repositories = repositories
         self._failures: Counter[Repository] = Counter()
-        self._falsified: list[tuple[Repository, ImgverifyError]] = []
+        self._falsified: list[Refusal] = []
         self._lock = threading.Lock()
 
     @property
@@ -77,13 +80,13 @@ class Sources:
                 self._failures[source.repository] += 1
 
     @property
-    def falsified(self) -> tuple[tuple[Repository, ImgverifyError], ...]:
+    def falsified(self) -> tuple[Refusal, ...]:
         """What was served for a manifest and was something else."""
         return tuple(self._falsified)
 
     def first(self, what: str, ask: Callable[[RemoteRepository], T]) -> T:
         """Return the first good answer; raises `AllSourcesFailed` with every cause."""
-        causes: list[ImgverifyError] = []
+        causes: list[Refusal] = []
         for source in self.in_order:
             try:
                 return ask(source)
@@ -91,14 +94,27 @@ class Sources:
                 self.failed(source, error)
                 if isinstance(error, ContentError):
                     self._falsified.append((source.repository, error))
-                causes.append(error)
+                causes.append((source.repository, error))
+            if source.is_late:
+                break
         raise no_source(what, causes)
 
 
-def no_source(what: str, causes: list[ImgverifyError]) -> AllSourcesFailed:
-    """Return the error for content that nobody gave, with each source's reason."""
-    reasons = "; ".join(f"{each.side.value}: {each.message}" for each in causes)
-    return AllSourcesFailed(f"no source gave {what} ({reasons})", tuple(causes))
+def no_source(what: str, causes: Sequence[Refusal]) -> AllSourcesFailed:
+    """Return the error for content that nobody gave, with each source's reason and the last hint.
+
+    Sources that nobody asked, since the time for the whole was used up, are not accused.
+    """
+    reasons = "; ".join(f"{_who(*each)}: {each[1].message}" for each in causes)
+    hints = [error.hint for _, error in causes if error.hint]
+    errors = tuple(error for _, error in causes)
+    return AllSourcesFailed(f"no source gave {what} ({reasons})", errors, hint="".join(hints[-1:]))
+
+
+def _who(source: Repository, error: ImgverifyError) -> str:
+    """Name a source, once: some messages begin with its host."""
+    host = str(source.registry)
+    return error.side.value if host in error.message else f"{error.side.value} {host}"
 
 
 class Transfer:
@@ -116,16 +132,20 @@ class Transfer:
         Bytes of two sources that do not fit together are dropped, and each source is asked for
         the whole.  Raises `AllSourcesFailed`.
         """
-        refused: list[tuple[Repository, ImgverifyError]] = []
+        refused: list[Refusal] = []
         self._replay()
         for source in sources.in_order:
             error = self._exhaust(source)
             if error is None:
                 self._part.complete()
                 return Fetched(self._want, source.repository, tuple(refused))
+            if error.side is Side.LOCAL:
+                error.side = source.side
             sources.failed(source, error)
             refused.append((source.repository, error))
-        raise no_source(str(self._want.digest), [error for _, error in refused])
+            if source.is_late:
+                break
+        raise no_source(str(self._want.digest), refused)
 
     def _replay(self) -> None:
         try:

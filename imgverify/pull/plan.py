@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from imgverify.errors import InputError
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.manifest import Index, Manifest
+from imgverify.oci.mediatype import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,10 +97,23 @@ def plan(
 
 
 def _only(top: Index, wanted: Platform) -> Descriptor:
-    found = [each for each in top.images if each.platform and each.platform.satisfies(wanted)]
+    fitting = [each for each in top.images if each.platform and each.platform.satisfies(wanted)]
+    found = tuple({each.digest: each for each in reversed(fitting)}.values())[::-1]
     if len(found) == 1:
         return found[0]
-    offered = ", ".join(str(each.platform) for each in top.images if each.platform)
-    problem = "nothing" if not found else f"{len(found)} images"
-    msg = f"upstream's index has {problem} for {wanted}"
-    raise InputError(msg, hint=f"it has {offered or 'no platforms'}")
+    if not found:
+        msg = f"upstream's index has nothing for {wanted}"
+        raise InputError(msg, hint=f"it has {_offered(top)}")
+    names = sorted({str(each.platform) for each in found})
+    hint = f"name one of {', '.join(names)}"
+    if len(names) < len(found):
+        hint = f"ask for one by its digest: {', '.join(str(each.digest) for each in found)}"
+    msg = f"upstream's index has {len(found)} images for {wanted}"
+    raise InputError(msg, hint=hint)
+
+
+def _offered(top: Index) -> str:
+    names = ", ".join(str(each.platform) for each in top.images if each.platform)
+    within = any(each.media_type.kind is Kind.INDEX and not each.platform for each in top.images)
+    more = ", and an index within, which comes with the whole: without --platform" if within else ""
+    return (names or "no platforms") + more

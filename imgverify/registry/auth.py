@@ -1,48 +1,42 @@
-"""Answering authentication challenges (distribution/distribution, spec/auth: token and oauth2)."""
+"""Answering authentication challenges: whom to be, and with which token, shared by all threads."""
 
 from __future__ import annotations
 
-import base64
-import re
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, urlencode
 
-import httpx
-
-from imgverify.errors import ContentError, Malformed, Unauthorized
+from imgverify.errors import ContentError, Unauthorized
 from imgverify.oci import limits
-from imgverify.oci.reference import Registry
-from imgverify.oci.strictjson import load_object
-from imgverify.registry.challenge import Challenge, parse_challenges
-from imgverify.registry.credentials import ANONYMOUS, Credentials
+from imgverify.registry.challenge import parse_challenges
+from imgverify.registry.credentials import ANONYMOUS, registry_at
 from imgverify.registry.dial import HEARING
-from imgverify.registry.failure import about
-from imgverify.registry.urls import is_among, is_ip_literal, registry_of, resolve_server_url
+from imgverify.registry.failure import about, unauthorized
+from imgverify.registry.tokenserver import (
+    Token,
+    TokenWish,
+    basic_header,
+    parse_token,
+    token_requests,
+    wider_scopes,
+    wish_for,
+)
+from imgverify.registry.urls import registry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imgverify.registry.credentials import CredentialStore
+    import httpx
+
+    from imgverify.oci.reference import Registry
+    from imgverify.registry.challenge import Challenge
+    from imgverify.registry.credentials import Credentials, CredentialStore, Place
     from imgverify.registry.deadline import Deadline
 
-#: Token servers that registries are known to share credentials with.
-_REALM_HOSTS: Final = {
-    Registry("docker.io"): Registry("auth.docker.io"),
-    Registry("registry.gitlab.com"): Registry("gitlab.com"),
-}
-_CLIENT_ID: Final = "imgverify"
 _OK: Final = 200
-_BEARER: Final = re.compile(r"[!-~]+", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    value: str = field(repr=False)
-    expires: float
+_NO_POST: Final = frozenset({404, 405})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,68 +48,166 @@ class TokenAnswer:
 
 
 class Authenticator:
-    """Remembers which registry wants what, and one token per realm, service and scope.
+    """Remembers which registry wants what, and one token per wish and credentials.
 
-    `send` performs one request without redirects.  Safe to share between threads.
+    `send` performs one request without redirects.  Safe to share between threads: what several
+    need at once is got once.
     """
 
     def __init__(
         self,
         credentials: CredentialStore,
         send: Callable[[httpx.Request], TokenAnswer],
+        token_servers: frozenset[tuple[Registry, Registry]],
     ) -> None:
         self._credentials = credentials
         self._send = send
+        self._token_servers = token_servers
         self._lock = threading.Lock()
-        self._turns: dict[Registry, threading.Lock] = {}
-        self._known: dict[Registry, Credentials | Unauthorized] = {}
-        self._wanted: dict[tuple[Registry, str], tuple[Challenge, httpx.URL]] = {}
-        self._tokens: dict[tuple[str, str, str], _Token] = {}
+        self._turns: dict[object, threading.Lock] = {}
+        self._known: dict[Place, Credentials | Unauthorized] = {}
+        self._wanted: dict[Place, TokenWish | str] = {}
+        self._tokens: dict[tuple[TokenWish, Credentials], Token | Unauthorized] = {}
 
-    def header(self, registry: Registry, scope: str, deadline: Deadline) -> str | None:
+    def header(self, place: Place, deadline: Deadline) -> str | None:
         """Return the Authorization header for a request, None where nothing was asked for yet."""
-        wanted = self._wanted.get((registry, scope))
-        if wanted is None:
-            return None
-        with self._turn(registry, deadline):
-            challenge, url = wanted
-            credentials = self._lookup(registry, deadline)
-            if challenge.scheme == "basic":
-                return _basic(credentials)
-            if credentials.registry_token:
-                return f"Bearer {credentials.registry_token}"
-            token = self._token(registry, challenge, (url, scope), deadline)
-            return f"Bearer {token.value}"
+        wanted = self._wanted.get(place)
+        if isinstance(wanted, TokenWish):
+            return f"Bearer {self._token(wanted, self._lookup(place, deadline), deadline)}"
+        return wanted
 
-    def challenged(
-        self,
-        registry: Registry,
-        scope: str,
-        refused: tuple[httpx.Response, str | None],
-        deadline: Deadline,
-    ) -> bool:
-        """Take note of a 401 and of the header that it refused; tells if it can be answered."""
-        response, used = refused
-        header = ", ".join(response.headers.get_list("WWW-Authenticate"))
-        for challenge in parse_challenges(header):
-            if challenge.scheme not in ("basic", "bearer"):
-                continue
-            with self._turn(registry, deadline):
-                if challenge.scheme == "basic" and not self._lookup(registry, deadline).username:
-                    continue
-                self._wanted[registry, scope] = (challenge, response.request.url)
-                token = self._tokens.get(_key(challenge, scope))
+    def challenged(self, place: Place, response: httpx.Response, deadline: Deadline) -> bool:
+        """Take note of a 401; tells whether there is another answer than what it refused."""
+        credentials = self._lookup(place, deadline)
+        used = response.request.headers.get("Authorization")
+        wanted = self._choose(place, response, credentials)
+        if wanted is None or wanted == used:
+            return False
+        with self._lock:
+            if isinstance(wanted, TokenWish):
+                wanted = _widest(wanted, self._wanted.get(place))
+                token = self._tokens.get((wanted, credentials))
                 # Another thread may have a new one already, which nobody has refused.
-                if token is not None and used == f"Bearer {token.value}":
-                    del self._tokens[_key(challenge, scope)]
-            return True
+                if isinstance(token, Token) and used == f"Bearer {token.value}":
+                    del self._tokens[wanted, credentials]
+            self._wanted[place] = wanted
+        return True
+
+    def widened(self, place: Place, response: httpx.Response, deadline: Deadline) -> bool:
+        """Take note of a 401 to a new token; tells whether one that allows more can be had.
+
+        What a token server issues for others as well is never asked for in a registry's words.
+        """
+        wanted = self._wanted.get(place)
+        if not isinstance(wanted, TokenWish):
+            return False
+        if not wanted.is_own and self._lookup(place, deadline) != ANONYMOUS:
+            return False
+        for challenge in _challenges(response):
+            more = wider_scopes(wanted, challenge)
+            if challenge.scheme == "bearer" and more:
+                with self._lock:
+                    self._wanted[place] = replace(wanted, scopes=(*wanted.scopes, *more))
+                return True
         return False
 
+    @property
+    def sources(self) -> dict[Place, str]:
+        """Where the credentials are from that were looked up, as far as there were any."""
+        known = self._known.copy().items()
+        return {
+            place: found.source
+            for place, found in known
+            if not isinstance(found, Unauthorized) and found != ANONYMOUS
+        }
+
+    def source(self, place: Place) -> str | None:
+        """Return where the credentials for a place are from; None where there are none."""
+        return self.sources.get(self._credentials.key(place))
+
+    def _choose(
+        self, place: Place, response: httpx.Response, credentials: Credentials
+    ) -> TokenWish | str | None:
+        """Return what answers the first challenge that can be answered: a token, or a header.
+
+        Raises what is wrong with the first that must not be, where there is no other.
+        """
+        wrong: Unauthorized | ContentError | None = None
+        for challenge in _challenges(response):
+            try:
+                answer = self._answer(place, challenge, response.request.url, credentials)
+            except (Unauthorized, ContentError) as error:
+                wrong = wrong or error
+            else:
+                if answer is not None:
+                    return answer
+        if wrong is not None:
+            raise wrong
+        return None
+
+    def _answer(
+        self, place: Place, challenge: Challenge, url: httpx.URL, credentials: Credentials
+    ) -> TokenWish | str | None:
+        named = credentials.username and not credentials.identity_token
+        if challenge.scheme == "basic" and (named or credentials.password):
+            return basic_header(credentials.username, credentials.password)
+        if challenge.scheme != "bearer":
+            return None
+        if credentials.registry_token:
+            return f"Bearer {credentials.registry_token}"
+        return wish_for(place, challenge, url, credentials, token_servers=self._token_servers)
+
+    def _lookup(self, place: Place, deadline: Deadline) -> Credentials:
+        """Look credentials up once: a helper takes long, may ask the user, and may fail."""
+        key = self._credentials.key(place)
+        with self._turn(key, registry_at(place), deadline):
+            known = self._known.get(key)
+            if known is None:
+                try:
+                    known = self._credentials.lookup(place, deadline)
+                except Unauthorized as error:
+                    known = error
+                self._known[key] = known
+        if isinstance(known, Unauthorized):
+            raise _again(known)
+        return known
+
+    def _token(self, wish: TokenWish, credentials: Credentials, deadline: Deadline) -> str:
+        key = (wish, credentials)
+        with self._turn(key, wish.registry, deadline):
+            token = self._tokens.get(key)
+            ended = isinstance(token, Token) and token.expires <= time.monotonic()
+            if token is None or ended:
+                token = self._fetch(wish, credentials, deadline)
+                self._tokens[key] = token
+        if isinstance(token, Unauthorized):
+            raise _again(token)
+        return token.value
+
+    def _fetch(
+        self, wish: TokenWish, credentials: Credentials, deadline: Deadline
+    ) -> Token | Unauthorized:
+        """Ask the token server; its refusal is an answer, which is kept like a token.
+
+        So a wrong password is sent once, whatever is asked for with it: accounts get locked.
+        """
+        status = 0
+        for request in token_requests(wish, credentials):
+            request.extensions["deadline"] = deadline.within(limits.REQUEST_TIMEOUT)
+            answer = self._send(request)
+            status = answer.status
+            if status == _OK:
+                return parse_token(answer.body, registry_of(wish.realm))
+            if status not in _NO_POST:
+                break
+        source = None if credentials == ANONYMOUS else credentials.source
+        return unauthorized(wish.registry, status, source, token_server=registry_of(wish.realm))
+
     @contextmanager
-    def _turn(self, registry: Registry, deadline: Deadline) -> Iterator[None]:
+    def _turn(self, key: object, registry: Registry, deadline: Deadline) -> Iterator[None]:
         """Wait while another thread gets what this one wants as well, but never deaf."""
         with self._lock:
-            turn = self._turns.setdefault(registry, threading.Lock())
+            turn = self._turns.setdefault(key, threading.Lock())
         with about(registry):
             while not turn.acquire(timeout=deadline.patience(HEARING)):
                 pass
@@ -124,139 +216,18 @@ class Authenticator:
         finally:
             turn.release()
 
-    def _lookup(self, registry: Registry, deadline: Deadline) -> Credentials:
-        """Look credentials up once: a helper takes long, may ask the user, and may fail."""
-        known = self._known.get(registry)
-        if known is None:
-            try:
-                known = self._credentials.lookup(registry, deadline)
-            except Unauthorized as error:
-                known = error
-            self._known[registry] = known
-        if isinstance(known, Unauthorized):
-            raise Unauthorized(known.message, hint=known.hint)
+
+def _challenges(response: httpx.Response) -> tuple[Challenge, ...]:
+    return parse_challenges(", ".join(response.headers.get_list("WWW-Authenticate")))
+
+
+def _widest(wish: TokenWish, known: TokenWish | str | None) -> TokenWish:
+    """Return the wish that is known already, if it is the same one with more scopes."""
+    if isinstance(known, TokenWish) and replace(known, scopes=wish.scopes) == wish:
         return known
-
-    def _token(
-        self,
-        registry: Registry,
-        challenge: Challenge,
-        asked: tuple[httpx.URL, str],
-        deadline: Deadline,
-    ) -> _Token:
-        url, scope = asked
-        key = _key(challenge, scope)
-        token = self._tokens.get(key)
-        if token is None or token.expires <= time.monotonic():
-            credentials = self._lookup(registry, deadline)
-            realm = _realm(url, challenge)
-            _refuse_foreign_realm(registry, realm, credentials)
-            token = self._fetch(realm, challenge, (credentials, scope), deadline)
-            self._tokens[key] = token
-        return token
-
-    def _fetch(
-        self,
-        realm: httpx.URL,
-        challenge: Challenge,
-        who: tuple[Credentials, str],
-        deadline: Deadline,
-    ) -> _Token:
-        credentials, scope = who
-        service = challenge.parameter("service")
-        extensions = {"deadline": deadline.within(limits.REQUEST_TIMEOUT)}
-        if credentials.identity_token:
-            request = _oauth_request(realm, service, scope, credentials.identity_token)
-        else:
-            request = _token_request(realm, service, scope, credentials)
-        request.extensions.update(extensions)
-        answer = self._send(request)
-        if answer.status != _OK:
-            host = registry_of(realm)
-            msg = f"the token server {host} answered {answer.status}"
-            hint = "check the credentials for this registry (docker login)"
-            raise Unauthorized(msg, hint=hint)
-        return _parse_token(answer.body)
+    return wish
 
 
-def _key(challenge: Challenge, scope: str) -> tuple[str, str, str]:
-    return challenge.parameter("realm"), challenge.parameter("service"), scope
-
-
-def _basic(credentials: Credentials) -> str:
-    pair = f"{credentials.username}:{credentials.password}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"
-
-
-def _realm(url: httpx.URL, challenge: Challenge) -> httpx.URL:
-    text = challenge.parameter("realm")
-    if not text.lower().startswith(("http://", "https://")):
-        msg = "the registry names no token server that can be asked (its realm is no URL)"
-        raise Unauthorized(msg)
-    realm = resolve_server_url(url, text)
-    if url.scheme == "https" and (realm.scheme != "https" or is_ip_literal(realm)):
-        allowed = realm.scheme == "https" and realm.host == url.host
-        if not allowed:
-            msg = f"the registry sends its callers to {registry_of(realm)} for a token"
-            hint = "a token server is reached by name over https; tell the registry's operator"
-            raise Unauthorized(msg, hint=hint)
-    return realm
-
-
-def _refuse_foreign_realm(registry: Registry, realm: httpx.URL, credentials: Credentials) -> None:
-    allowed = {registry, _REALM_HOSTS.get(registry, registry)}
-    if credentials == ANONYMOUS or is_among(realm, allowed):
-        return
-    host = registry_of(realm)
-    msg = f"the registry wants its credentials to be sent to another host, {host}"
-    hint = f"credentials for {registry} are only ever sent to {registry}; log out to go on"
-    raise Unauthorized(msg, hint=hint)
-
-
-def _token_request(
-    realm: httpx.URL, service: str, scope: str, credentials: Credentials
-) -> httpx.Request:
-    query = {"service": service} if service else {}
-    if scope:
-        query["scope"] = scope
-    if credentials.username:
-        query["account"] = credentials.username
-    # quote, not quote_plus: some token servers do not read "+" as a space.
-    extra = urlencode(query, quote_via=quote)
-    old = realm.query.decode("ascii")
-    url = realm.copy_with(query="&".join(filter(None, (old, extra))).encode("ascii"))
-    headers = {"Authorization": _basic(credentials)} if credentials.username else {}
-    return httpx.Request("GET", url, headers=headers)
-
-
-def _oauth_request(realm: httpx.URL, service: str, scope: str, refresh: str) -> httpx.Request:
-    form = {
-        "grant_type": "refresh_token",
-        "service": service,
-        "client_id": _CLIENT_ID,
-        "scope": scope,
-        "refresh_token": refresh,
-    }
-    return httpx.Request("POST", realm, data=form)
-
-
-def _parse_token(body: bytes) -> _Token:
-    fields = _fields(body)
-    value = fields.get("token") or fields.get("access_token")
-    if not isinstance(value, str) or not _BEARER.fullmatch(value):
-        msg = "the token server's answer holds no token"
-        raise Malformed(msg)
-    lifetime = fields.get("expires_in")
-    if not isinstance(lifetime, int) or isinstance(lifetime, bool) or lifetime <= 0:
-        lifetime = limits.TOKEN_LIFETIME
-    lifetime = min(float(lifetime), limits.TOKEN_LIFETIME_MAX)
-    # A token that ends while a request is under way is as good as none.
-    return _Token(value, time.monotonic() + lifetime * 0.9)
-
-
-def _fields(body: bytes) -> dict[str, object]:
-    try:
-        return load_object(body, "")
-    except ContentError:
-        # Not raised on: the error's chain would hold the answer, and so perhaps the token.
-        return {}
+def _again(error: Unauthorized) -> Unauthorized:
+    # Each thread raises one of its own: the side that it is about is written into it.
+    return Unauthorized(error.message, hint=error.hint)

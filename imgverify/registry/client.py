@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
@@ -11,6 +13,7 @@ import httpx
 
 from imgverify.errors import (
     ContentError,
+    DigestMismatch,
     LimitExceeded,
     Malformed,
     NotFound,
@@ -24,23 +27,27 @@ from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import Index, parse_manifest
 from imgverify.oci.mediatype import ACCEPT_MANIFEST, MediaType
 from imgverify.oci.stream import verified
+from imgverify.registry.deadline import Clock
 from imgverify.registry.failure import about
 from imgverify.registry.listing import Referrers, list_referrers, list_tags, merge_referrers
 from imgverify.registry.session import Answer, Call, NetworkSettings, Session
 from imgverify.registry.urls import api_url, registry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     from imgverify.oci.config import ImageConfig
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.manifest import Manifest
-    from imgverify.oci.reference import Reference, Repository
-    from imgverify.registry.credentials import CredentialStore
+    from imgverify.oci.reference import Reference, Registry, Repository
+    from imgverify.registry.credentials import CredentialStore, Place
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.ratelimit import RateLimit
 
 _PARTIAL: Final = 206
+_RANGE: Final = re.compile(r"bytes [0-9]{1,19}-[0-9]{1,19}/(?:[0-9]{1,19}|\*)", re.ASCII)
 #: What registries answer to a HEAD that they do not support.
 _NO_HEAD: Final = frozenset({400, 405, 501})
 
@@ -69,18 +76,54 @@ class Named:
 
 
 class Network:
-    """The way to every repository, with one deadline for all that is done; a context manager."""
+    """The way to every repository, with one deadline for all that is done; a context manager.
+
+    `allowance` is the most requests that are made.
+    """
 
     def __init__(
-        self, settings: NetworkSettings, credentials: CredentialStore, deadline: Deadline
+        self,
+        settings: NetworkSettings,
+        credentials: CredentialStore,
+        deadline: Deadline,
+        *,
+        now: datetime | None = None,
+        tell: Callable[[str], None] | None = None,
+        allowance: int | None = None,
     ) -> None:
+        """With `now`, errors name the time to try again; `tell` is told of long waits."""
         self.settings = settings
         self.deadline = deadline
-        self._session = Session(settings, credentials)
+        self._credentials = credentials
+        clock = None if now is None else Clock(now, time.monotonic())
+        self._session = Session(settings, credentials, clock=clock, tell=tell, allowance=allowance)
+
+    def apart(self, allowance: int) -> Network:
+        """Return a network for one host: connections and logins of its own, so many requests."""
+        return Network(self.settings, self._credentials, self.deadline, allowance=allowance)
+
+    @property
+    def sent(self) -> int:
+        """The number of requests that were made, those to token servers included."""
+        return self._session.sent
 
     def at(self, repository: Repository, side: Side) -> RemoteRepository:
         """Return a repository as one side of a comparison."""
         return RemoteRepository(self._session, repository, side, self.deadline)
+
+    @property
+    def rate_limits(self) -> Mapping[Registry, RateLimit]:
+        """What each registry that said so still allows, as it said last."""
+        return self._session.rate_limits
+
+    @property
+    def credential_sources(self) -> Mapping[Place, str]:
+        """Where the credentials are from for what asked for some, as far as there were any."""
+        return self._session.credential_sources
+
+    def is_same_server(self, host: str, other: str) -> bool:
+        """Tell whether two hosts that were asked are one, as far as can be known."""
+        return self._session.is_same_server(host, other)
 
     def __enter__(self) -> Self:
         """Return the network itself."""
@@ -110,7 +153,33 @@ class RemoteRepository:
         self.repository = repository
         self.side = side
         self._session = session
-        self._deadline = deadline
+        self.deadline = deadline
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time for all that is done is used up: nobody can answer any more."""
+        return self.deadline.remaining <= 0
+
+    @property
+    def host(self) -> str:
+        """The host that is asked first, as `served_by` has it."""
+        return str(registry_of(self._url("/")))
+
+    def greet(self) -> Answer:
+        """Ask the registry whether it speaks version 2 of the API, without logging in.
+
+        Whatever it answers is given; it is still to be closed.
+        """
+        insecure = self._session.settings.insecure_http
+        registry = self.repository.registry
+        url = api_url(registry, f"{self.repository.route.api_path}/", insecure_http=insecure)
+        with self._at_side():
+            return self._session.ask(_soon(Call("GET", url, registry, self.deadline)))
+
+    def look(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """Ask for a path below the repository, once; whatever is answered is given, unread."""
+        with self._at_side():
+            return self._session.converse(_soon(self._call(method, path, headers)))
 
     def resolve(self, reference: Reference) -> Named:
         """Ask which digest a reference names: HEAD, or GET where HEAD gives no digest.
@@ -157,14 +226,17 @@ class RemoteRepository:
             except NotFound:
                 return ()
 
-    def manifest(self, reference: Reference, expected: MediaType | None = None) -> Served:
+    def manifest(
+        self, reference: Reference, expected: MediaType | None = None, size: int | None = None
+    ) -> Served:
         """Fetch a manifest; with a digest in `reference` the bytes have to hash to it.
 
-        `expected` is the media type that a parent index gave.
-        Raises `DigestMismatch`, `Malformed` or a `SourceError`.
+        `expected` is the media type that a parent index gave, `size` the number of bytes, of
+        which not one more is read.
+        Raises `DigestMismatch`, `Malformed`, `LimitExceeded` or a `SourceError`.
         """
         with self._at_side():
-            return self._fetch_manifest(_name(reference), reference.digest, expected)
+            return self._fetch_manifest(_name(reference), reference.digest, expected, size)
 
     def document(self, want: Descriptor, most: int) -> Content:
         """Fetch a small blob (a config) whole; `most` bounds its size in bytes."""
@@ -178,7 +250,7 @@ class RemoteRepository:
     def config(self, manifest: Manifest) -> ImageConfig:
         """Fetch and read an image's config; raises what `document` raises, and `Malformed`."""
         content = self.document(manifest.config, limits.CONFIG_SIZE)
-        with self._at_side():
+        with self._at_side(), self._session.reading(self.deadline):
             return parse_config(content, layers=len(manifest.layers))
 
     @contextmanager
@@ -188,11 +260,11 @@ class RemoteRepository:
         The chunks are not verified, and each is valid only until the next is asked for.
         A registry that does not know ranges starts at 0 again.
         """
-        deadline = self._deadline.within(limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE)
         headers = {"Accept": "*/*"}
         if offset:
             headers["Range"] = f"bytes={offset}-{want.size - 1}"
-        call = self._call("GET", f"/blobs/{want.digest}", headers, deadline)
+        seconds = limits.REQUEST_TIMEOUT + want.size / limits.BLOB_MIN_RATE
+        call = replace(self._call("GET", f"/blobs/{want.digest}", headers), seconds=seconds)
         with self._at_side(), self._session.send(call) as got:
             start = _start(got.response, offset, want.size)
             yield _chunks(got.response), start
@@ -225,30 +297,35 @@ class RemoteRepository:
     def _fetch_page(self, target: str | httpx.URL, accept: str) -> tuple[Answer, bytes]:
         """Fetch one page of a listing, by path or by the URL of a checked Link header."""
         url = target if isinstance(target, httpx.URL) else self._url(target)
-        deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
-        return self._session.fetch(
-            Call("GET", url, self.repository.registry, self._scope, deadline, {"Accept": accept}),
-            limits.TAG_PAGE_SIZE,
-        )
+        call = Call("GET", url, self.repository, self.deadline, {"Accept": accept})
+        return self._session.fetch(call, limits.TAG_PAGE_SIZE)
 
     def _fetch_manifest(
-        self, name: str, digest: Digest | None, expected: MediaType | None
+        self,
+        name: str,
+        digest: Digest | None,
+        expected: MediaType | None,
+        size: int | None = None,
     ) -> Served:
-        answer, data = self._session.fetch(self._manifest_call("GET", name), limits.MANIFEST_SIZE)
+        call = self._manifest_call("GET", name)
+        most = limits.MANIFEST_SIZE if size is None else min(size, limits.MANIFEST_SIZE)
+        # What is longer than its index says is not what the index lists.
+        longer = DigestMismatch if most == size else LimitExceeded
+        answer, data = self._session.fetch(call, most, longer)
         headers = answer.response.headers
         content = Content.of(data) if digest is None else Content(data, digest)
         content_type = MediaType.from_header(headers.get("Content-Type", ""))
-        manifest = parse_manifest(content, content_type=content_type, expected=expected)
+        with self._session.reading(call.deadline):
+            manifest = parse_manifest(content, content_type=content_type, expected=expected)
         return Served(manifest, answer.served_by, _claimed_digest(answer.response))
 
     def _manifest_call(self, method: str, name: str) -> Call:
-        deadline = self._deadline.within(limits.REQUEST_TIMEOUT)
         headers = {"Accept": ACCEPT_MANIFEST}
-        return self._call(method, f"/manifests/{quote(name, safe=':')}", headers, deadline)
+        return self._call(method, f"/manifests/{quote(name, safe=':')}", headers)
 
-    def _call(self, method: str, path: str, headers: Mapping[str, str], deadline: Deadline) -> Call:
+    def _call(self, method: str, path: str, headers: Mapping[str, str]) -> Call:
         url = self._url(f"{self._base}{path}")
-        return Call(method, url, self.repository.registry, self._scope, deadline, headers)
+        return Call(method, url, self.repository, self.deadline, headers)
 
     def _url(self, path: str) -> httpx.URL:
         insecure = self._session.settings.insecure_http
@@ -260,10 +337,6 @@ class RemoteRepository:
     def _base(self) -> str:
         return f"{self.repository.route.api_path}/{self.repository.path}"
 
-    @property
-    def _scope(self) -> str:
-        return f"repository:{self.repository.path}:pull"
-
     @contextmanager
     def _at_side(self) -> Iterator[None]:
         try:
@@ -273,6 +346,11 @@ class RemoteRepository:
             if error.side is Side.LOCAL:
                 error.side = self.side
             raise
+
+
+def _soon(call: Call) -> Call:
+    """Begin a call that a quick answer is wanted of, or none."""
+    return replace(call, seconds=limits.PROBE_TIMEOUT).begun()
 
 
 def _name(reference: Reference) -> str:
@@ -299,6 +377,7 @@ def _start(response: httpx.Response, offset: int, size: int) -> int:
     wanted = f"bytes {offset}-{size - 1}/"
     said = response.headers.get("Content-Range", "")
     if not said.startswith(wanted) or said[len(wanted) :] not in (str(size), "*"):
-        msg = f"asked for bytes from {offset}, answered with the range {said!r}"
+        range_ = said if _RANGE.fullmatch(said) else "that is none"
+        msg = f"asked for bytes from {offset}, answered with the range {range_}"
         raise Malformed(msg)
     return offset

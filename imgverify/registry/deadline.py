@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from imgverify.errors import Interrupted, Unreachable
 
@@ -53,3 +54,19 @@ class Deadline:
         self.cancelled.wait(seconds)
         self.patience(seconds)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time it is, for who may not look: `now` was said when a monotonic clock showed `at`."""
+
+    now: datetime
+    at: float
+
+    def later(self, seconds: float) -> str:
+        """Return the UTC that many seconds from now, to the next whole second."""
+        passed = time.monotonic() - self.at
+        moment = self.now.astimezone(UTC) + timedelta(
+            seconds=passed + seconds, microseconds=999_999
+        )
+        return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""Opening connections: name lookup, TCP and TLS, each wait bounded and heard when called off."""
+"""Opening connections: name lookup and TCP, each wait bounded and heard when called off."""
 
 from __future__ import annotations
 
@@ -7,109 +7,112 @@ import os
 import queue
 import select
 import socket
-import ssl
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from imgverify.errors import Unreachable
 from imgverify.oci import limits
 
 if TYPE_CHECKING:
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.guard import DialGuard
 
-    Address = tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]
+SocketAddress: TypeAlias = tuple[str | int | bytes, ...]
+Address: TypeAlias = tuple[socket.AddressFamily, SocketAddress]
+#: From a host and port to the addresses to be tried, in order; raises `OSError`.
+Lookup: TypeAlias = Callable[[str, int], list[Address]]
 
 #: No wait is longer than this at a time, so that whoever calls the work off is heard.
 HEARING: Final = 0.1
 
 
-def dial(host: str, port: int, tls: ssl.SSLContext | None, deadline: Deadline) -> socket.socket:
-    """Connect to a host, and shake hands if `tls` is given.
+def system_lookup(host: str, port: int) -> list[Address]:
+    """Ask the system's resolver, to which 0x7f.1 is an address as well."""
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(each[0], each[4]) for each in answers]
 
-    Raises `OSError`, and what `Deadline.patience` raises.
+
+@dataclass(frozen=True, slots=True)
+class Dialer:
+    """How a host's name becomes a connection.
+
+    `guard` is asked about every address that the name led to, and what it allowed is what the
+    socket is connected to; the name is not looked up again.
     """
-    sock = _connect(host, port, deadline)
-    if tls is None:
-        return sock
-    try:
-        return _shake_hands(sock, host, tls, deadline)
-    except BaseException:
-        sock.close()
-        raise
 
+    lookup: Lookup = system_lookup
+    guard: DialGuard | None = None
 
-def _shake_hands(
-    sock: socket.socket, host: str, tls: ssl.SSLContext, deadline: Deadline
-) -> ssl.SSLSocket:
-    until = deadline.within(limits.CONNECT_TIMEOUT)
-    secured = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    try:
-        while True:
+    def connect(self, host: str, port: int, deadline: Deadline) -> socket.socket:
+        """Connect to a host.
+
+        Raises `OSError`, `Unreachable` where the guard allows no address, and what
+        `Deadline.patience` raises.
+        """
+        failure: OSError = OSError(0, "the name has no address")
+        for family, address in self._allowed(_addresses(self.lookup, host, port, deadline)):
+            sock = socket.socket(family, socket.SOCK_STREAM)
             try:
-                secured.do_handshake()
-            except ssl.SSLWantReadError:
-                _await(secured, deadline, until, reading=True)
-            except ssl.SSLWantWriteError:
-                _await(secured, deadline, until, reading=False)
+                _await_connection(sock, address, deadline)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
             else:
-                return secured
-    except BaseException:
-        secured.close()
-        raise
+                return sock
+        raise failure
+
+    def refuse_literal(self, host: str) -> None:
+        """Hold a host that is an address against the guard, where another will dial it.
+
+        Raises `Unreachable`.  A name passes: it is whoever dials it who looks it up.
+        """
+        try:
+            answers = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+        except OSError:
+            return
+        self._allowed([(each[0], each[4]) for each in answers])
+
+    def _allowed(self, addresses: list[Address]) -> list[Address]:
+        if self.guard is None:
+            return addresses
+        allowed = [each for each in addresses if self.guard.allows(str(each[1][0]))]
+        if addresses and not allowed:
+            msg = f"its address, {addresses[0][1][0]!s}, is not public, and so is not dialled"
+            raise Unreachable(msg, hint="permit the address's network if this host is meant")
+        return allowed
 
 
-def _await(sock: socket.socket, deadline: Deadline, until: Deadline, *, reading: bool) -> bool:
-    """Wait a moment for a socket, tell whether it is ready; raises `OSError` after `until`."""
-    patience = deadline.patience(HEARING)
-    if until.remaining <= 0:
-        msg = f"no connection within {limits.CONNECT_TIMEOUT:g} s"
-        raise OSError(0, msg)
-    wanted = select.POLLIN if reading else select.POLLOUT
+def _await_connection(sock: socket.socket, address: SocketAddress, deadline: Deadline) -> None:
+    until = deadline.within(limits.CONNECT_TIMEOUT)
     # Not select.select(), which knows no file descriptor above 1023.
     poll = select.poll()
-    poll.register(sock, wanted)
-    return bool(poll.poll(patience * 1000))
-
-
-def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
-    failure: OSError = OSError(0, "the name has no address")
-    for family, address in _addresses(host, port, deadline):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            _await_connection(sock, address, deadline)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure
-
-
-def _await_connection(
-    sock: socket.socket, address: tuple[str | int | bytes, ...], deadline: Deadline
-) -> None:
-    until = deadline.within(limits.CONNECT_TIMEOUT)
+    poll.register(sock, select.POLLOUT)
     sock.settimeout(0)
     error = sock.connect_ex(address)
     while error == errno.EINPROGRESS:
-        if _await(sock, deadline, until, reading=False):
+        patience = deadline.patience(HEARING)
+        if until.remaining <= 0:
+            msg = f"no connection within {limits.CONNECT_TIMEOUT:g} s"
+            raise OSError(0, msg)
+        if poll.poll(patience * 1000):
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))
 
 
-def _addresses(host: str, port: int, deadline: Deadline) -> list[Address]:
+def _addresses(lookup: Lookup, host: str, port: int, deadline: Deadline) -> list[Address]:
     """Look a name up without waiting for the resolver longer than for anything else."""
     found: queue.SimpleQueue[list[Address] | OSError] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.put([(each[0], each[4]) for each in answers])
+            found.put(lookup(host, port))
         except (OSError, UnicodeError) as error:
             found.put(error if isinstance(error, OSError) else OSError(0, "the name is no name"))
 
@@ -132,24 +135,3 @@ def _resolved(
             if until.remaining <= 0 < deadline.remaining:
                 msg = f"the name was not resolved within {limits.CONNECT_TIMEOUT:g} s"
                 raise OSError(0, msg) from None
-
-
-def tls_context(*, insecure: bool) -> ssl.SSLContext:
-    """Trust what the system trusts, whatever the environment says, or anything."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    # Not load_default_certs(): OpenSSL would follow SSL_CERT_FILE and SSL_CERT_DIR.
-    paths = ssl.get_default_verify_paths()
-    cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
-    capath = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
-    if cafile is None and capath is None:
-        import certifi  # noqa: PLC0415 - only where the system ships no certificates
-
-        cafile = certifi.where()
-    context.load_verify_locations(cafile=cafile, capath=capath)
-    return context

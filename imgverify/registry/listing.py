@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # One target of a Link header (RFC 8288 §3) and its parameters, up to the next target.
 _LINK: Final = re.compile(r"<([^<>]*)>([^<>]*)", re.ASCII)
-_NEXT: Final = re.compile(
-    r';\s*rel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|next\b)', re.ASCII | re.IGNORECASE
+_RELATION: Final = re.compile(
+    r';\s*rel\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s;,"]+))', re.ASCII | re.IGNORECASE
 )
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 _JSON: Final = "application/json"
@@ -119,7 +119,7 @@ def _next_page(response: httpx.Response) -> httpx.URL | None:
     if len(header) > limits.URL_LENGTH:
         msg = f"the registry sent a Link header of {len(header)} characters"
         raise LimitExceeded(msg)
-    links = (each[1] for each in _LINK.finditer(header) if _NEXT.search(each[2]))
+    links = (each[1] for each in _LINK.finditer(header) if _is_next(each[2]))
     target = next(links, None)
     if target is None:
         return None
@@ -128,3 +128,12 @@ def _next_page(response: httpx.Response) -> httpx.URL | None:
         msg = "the registry's next page is on another host"
         raise Malformed(msg)
     return url
+
+
+def _is_next(parameters: str) -> bool:
+    # The words are looked at one by one: as part of the pattern they would be looked for again
+    # and again in a text that is never closed.
+    return any(
+        "next" in (each["quoted"] or each["plain"] or "").lower().split()
+        for each in _RELATION.finditer(parameters)
+    )

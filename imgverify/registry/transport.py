@@ -8,38 +8,46 @@ This one keeps httpx's requests, responses and exceptions, and leaves the protoc
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import select
-import socket
 import ssl
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 
 from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
-from imgverify.registry.dial import HEARING, dial, tls_context
+from imgverify.registry.dial import HEARING
+from imgverify.registry.failure import about_proxy, describe
+from imgverify.registry.handshake import LayeredTls
+from imgverify.registry.tunnel import WANTS_CREDENTIALS, credentials_wanted
+from imgverify.registry.urls import host_of, port_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imgverify.registry.connect import Connector
     from imgverify.registry.deadline import Deadline
+    from imgverify.registry.handshake import Stream
 
     Origin = tuple[str, str, int]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 #: The first status of a final answer; http.client knows no interim one but 100.
 _FINAL = 200
+_HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class _Wire(io.RawIOBase):
     """A socket as `http.client` uses one; every read and write keeps the current deadline."""
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, sock: Stream, deadline: Deadline) -> None:
         super().__init__()
         self._sock = sock
+        self.peer = _peer(sock)
         self.deadline = deadline
         self._readers = 0
         self._ends = False
@@ -81,11 +89,20 @@ class _Wire(io.RawIOBase):
 
     def is_quiet(self) -> bool:
         """Tell whether nothing came since the last answer: neither its end nor bytes too many."""
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+        if isinstance(self._sock, ssl.SSLSocket | LayeredTls) and self._sock.pending():
             return False
         poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
+        poll.register(self._sock.fileno(), select.POLLIN)
         return not poll.poll(0)
+
+
+def _peer(sock: Stream) -> tuple[str | int, ...] | None:
+    """Return the other end's address and port; None where it is gone already."""
+    try:
+        found: tuple[str | int, ...] = sock.getpeername()[:2]
+    except OSError:
+        return None
+    return found
 
 
 class _Borrowed(io.RawIOBase):
@@ -112,16 +129,16 @@ class _Connection(http.client.HTTPConnection):
 
     wire: _Wire
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadline: Deadline) -> None:
-        _, host, port = origin
-        super().__init__(host, port)
-        self._tls = tls
-        self._deadline = deadline
+    def __init__(self, url: httpx.URL, connector: Connector, deadline: Deadline) -> None:
+        self.origin = _origin(url)
+        super().__init__(*self.origin[1:])
+        self.forwarder = connector.forwarder(url)
         self.used = False
+        self._open = partial(connector.open, url, deadline)
+        self._deadline = deadline
 
     def connect(self) -> None:
-        sock = dial(self.host, self.port, self._tls, self._deadline)
-        self.wire = _Wire(sock, self._deadline)
+        self.wire = _Wire(self._open(), self._deadline)
         self.sock = self.wire
 
 
@@ -130,13 +147,14 @@ class Transport(httpx.BaseTransport):
 
     A request carries its deadline as `extensions={"deadline": Deadline}`.
     Bodies are iterated as views of one reused buffer: a chunk is valid until the next is asked
-    for, so `Response.read` must not be used; `imgverify.registry.session.read_body` copies.
-    Raises `httpx.TransportError`, `Unreachable` (deadline) and `Interrupted`.
+    for, so `Response.read` must not be used; `imgverify.registry.body.read_body` copies.
+    A response says in `extensions["peer"]` which address and port it came from.
+    Raises `httpx.TransportError`, `Unreachable` (deadline), `Interrupted`, and `InputError` for
+    a host's certificate files.
     """
 
-    def __init__(self, *, insecure_tls: bool = False) -> None:
-        self._insecure_tls = insecure_tls
-        self._tls: ssl.SSLContext | None = None
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
         self._idle: dict[Origin, list[_Connection]] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -152,6 +170,10 @@ class Transport(httpx.BaseTransport):
             raise httpx.ReadError(describe(error), request=request) from error
         except (OSError, ValueError) as error:
             raise httpx.ConnectError(describe(error), request=request) from error
+        if answer.status == WANTS_CREDENTIALS and connection.forwarder is not None:
+            connection.close()
+            with about_proxy(connection.forwarder):
+                raise credentials_wanted(connection.forwarder)
         return httpx.Response(
             answer.status,
             # As they came: httpx itself would refuse what is not ASCII.
@@ -160,18 +182,17 @@ class Transport(httpx.BaseTransport):
             ],
             stream=_Body(self, connection, answer),
             request=request,
+            extensions={"peer": connection.wire.peer},
         )
 
     def _exchange(
         self, request: httpx.Request, deadline: Deadline
     ) -> tuple[_Connection, http.client.HTTPResponse]:
-        origin = _origin(request.url)
         while True:
-            connection = self._take(origin, deadline)
+            connection = self._take(request.url, deadline)
             try:
-                _send(connection, request)
-                return connection, connection.getresponse()
-            except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                return connection, _ask(connection, request)
+            except _HUNG_UP:
                 connection.close()
                 # Only a connection that had idled may have been closed under us.
                 if not connection.used:
@@ -180,14 +201,14 @@ class Transport(httpx.BaseTransport):
                 connection.close()
                 raise
 
-    def _take(self, origin: Origin, deadline: Deadline) -> _Connection:
+    def _take(self, url: httpx.URL, deadline: Deadline) -> _Connection:
+        origin = _origin(url)
         while True:
             with self._lock:
                 idle = self._idle.get(origin)
                 connection = idle.pop() if idle else None
             if connection is None:
-                tls = self._context() if origin[0] == "https" else None
-                return _Connection(origin, tls, deadline)
+                return _Connection(url, self._connector, deadline)
             if connection.wire.is_quiet():
                 connection.used = True
                 connection.wire.deadline = deadline
@@ -197,19 +218,11 @@ class Transport(httpx.BaseTransport):
 
     def give_back(self, connection: _Connection) -> None:
         """Keep a connection whose response was read to its end."""
-        scheme = "http" if connection._tls is None else "https"  # noqa: SLF001 - same module
         with self._lock:
             if not self._closed:
-                origin = (scheme, connection.host, connection.port)
-                self._idle.setdefault(origin, []).append(connection)
+                self._idle.setdefault(connection.origin, []).append(connection)
                 return
         connection.close()
-
-    def _context(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._tls is None:
-                self._tls = tls_context(insecure=self._insecure_tls)
-            return self._tls
 
     def close(self) -> None:
         """Close idle connections; those in use close with their responses."""
@@ -260,32 +273,32 @@ class _Body(httpx.SyncByteStream):
             self._connection.close()
 
 
-def describe(error: BaseException) -> str:
-    """Say what went wrong on the network in a reader's words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the TLS certificate is not valid: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        # Only errors that OpenSSL itself raised have a reason.
-        return f"TLS failed: {getattr(error, 'reason', None) or error}"
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "it closed the connection without an answer"
-    if isinstance(error, TimeoutError):
-        return f"nothing arrived for {limits.STALL_TIMEOUT:g} s"
-    if isinstance(error, socket.gaierror):
-        return f"the name was not found: {error.strerror}"
-    words = error.strerror if isinstance(error, OSError) else None
-    return words.lower() if words else f"no valid HTTP: {type(error).__name__}"
-
-
 def _origin(url: httpx.URL) -> Origin:
-    # raw_host: what was checked; `host` would be decoded from IDNA, to be encoded otherwise.
-    host = url.raw_host.decode("ascii")
-    return url.scheme, host, url.port or _DEFAULT_PORTS[url.scheme]
+    return url.scheme, host_of(url), port_of(url)
+
+
+def _ask(connection: _Connection, request: httpx.Request) -> http.client.HTTPResponse:
+    try:
+        _send(connection, request)
+    except _HUNG_UP:
+        if connection.used or connection.sock is None:
+            raise
+        # It may have said why: a server tells after the handshake what certificate it misses.
+        with contextlib.suppress(*_HUNG_UP):
+            return connection.getresponse()
+        raise
+    return connection.getresponse()
 
 
 def _send(connection: _Connection, request: httpx.Request) -> None:
     target = request.url.raw_path.decode("ascii")
+    proxy = connection.forwarder
+    if proxy is not None:
+        target = f"http://{request.url.netloc.decode('ascii')}{target}"
     connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers.raw:
         connection.putheader(name.decode("ascii"), value)
+    # Here and not among the request's own headers, which travel with redirects.
+    if proxy is not None and proxy.authorization:
+        connection.putheader("Proxy-Authorization", proxy.authorization)
     connection.endheaders(request.content or None)

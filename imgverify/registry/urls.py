@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
 
@@ -12,7 +12,9 @@ from imgverify.oci import limits
 from imgverify.oci.reference import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
+
+T = TypeVar("T")
 
 _URL: Final = re.compile(r"[!-~]+", re.ASCII)
 _AUTHORITY: Final = re.compile(r"https?://(?P<authority>[^/?#@%]+)(?:[/?#]|$)", re.ASCII)
@@ -29,6 +31,11 @@ def api_url(registry: Registry, path: str, *, insecure_http: Collection[Registry
     """Build the URL of a path on a registry; plain HTTP only for the registries named."""
     scheme = "http" if registry in insecure_http else "https"
     return httpx.URL(f"{scheme}://{registry.api}{path}")
+
+
+def origin_url(registry: Registry, *, secure: bool) -> httpx.URL:
+    """Build the URL of a host's root, to connect to it."""
+    return httpx.URL(f"{'https' if secure else 'http'}://{registry}/")
 
 
 def resolve_server_url(base: httpx.URL, text: str) -> httpx.URL:
@@ -57,8 +64,7 @@ def resolve_server_url(base: httpx.URL, text: str) -> httpx.URL:
 
 def registry_of(url: httpx.URL) -> Registry:
     """Return the host and port that a URL leads to; a scheme's default port is left out."""
-    # Not `host`, which httpx decodes from IDNA: what is checked is what is dialled.
-    bare = url.raw_host.decode("ascii")
+    bare = host_of(url)
     host = f"[{bare}]" if ":" in bare else bare
     port = url.port if url.port != _DEFAULT_PORTS.get(url.scheme) else None
     try:
@@ -69,11 +75,32 @@ def registry_of(url: httpx.URL) -> Registry:
 
 def is_among(url: httpx.URL, registries: Collection[Registry]) -> bool:
     """Tell whether a URL leads to one of the registries; they may spell out a default port."""
+    return any(each in registries for each in _spellings(url))
+
+
+def entry_for(url: httpx.URL, entries: Mapping[Registry, T], otherwise: T) -> T:
+    """Return what is said of the registry that a URL leads to; its port may be spelled out."""
+    if not entries:
+        return otherwise
+    return next((entries[each] for each in _spellings(url) if each in entries), otherwise)
+
+
+def host_of(url: httpx.URL) -> str:
+    """Return the host that a URL leads to, an IPv6 address without brackets."""
+    # Not `host`, which httpx decodes from IDNA: what is checked is what is dialled.
+    return url.raw_host.decode("ascii")
+
+
+def port_of(url: httpx.URL) -> int:
+    """Return the port that a URL leads to."""
+    return url.port or _DEFAULT_PORTS[url.scheme]
+
+
+def _spellings(url: httpx.URL) -> tuple[Registry, ...]:
     registry = registry_of(url)
-    port = _DEFAULT_PORTS.get(url.scheme)
-    return registry in registries or (
-        registry.port is None and Registry(registry.host, port) in registries
-    )
+    if registry.port is not None:
+        return (registry,)
+    return registry, Registry(registry.host, _DEFAULT_PORTS.get(url.scheme))
 
 
 def is_ip_literal(url: httpx.URL) -> bool:
@@ -81,8 +108,10 @@ def is_ip_literal(url: httpx.URL) -> bool:
 
     To the resolver 127.1, 0x7f000001 and 2130706433 are addresses, too; no name ends in a number.
     """
-    last = url.host.rstrip(".").rpartition(".")[2].lower()
-    return ":" in url.host or last.isdecimal() or last.startswith("0x")
+    # Not `host`, which httpx decodes from IDNA, and which fails where that is none.
+    host = url.raw_host.decode("ascii")
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    return ":" in host or last.isdecimal() or last.startswith("0x")
 
 
 def same_origin(one: httpx.URL, other: httpx.URL) -> bool:

@@ -15,7 +15,7 @@ _INVISIBLE: Final = re.compile(
 )
 # CI runners obey `::name` at the start of a line, and `##[` or `##word[` anywhere in one.
 # Lines are broken at spaces, so what follows a space may come to stand at a start.
-_COMMAND: Final = re.compile(r"(?<![^ ]):(?=:)|#(?=#[A-Za-z]*\[)", re.ASCII)
+_COMMAND: Final = re.compile(r"(?<![^ ]):(?=:)|#(?=#[^ \[#]*\[)")
 
 _SCHEME: Final = r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]*:)?//)"
 _HOST: Final = r"(?P<host>(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from imgverify.oci.limits import GIB, KIB, MIB
 from imgverify.report.escape import escape
-from imgverify.verdict import ConfigState, Coverage, Grade, LayerState, PlatformState
+from imgverify.verdict import (
+    ConfigState,
+    Coverage,
+    Decision,
+    Grade,
+    LayerState,
+    Level,
+    PlatformState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,17 +55,64 @@ _CONFIGS: Final = {
     ConfigState.CHANGED: "config changed",
     ConfigState.UNREAD: "config not read",
 }
-COVERAGE: Final = {
-    Coverage.NOTHING: "nothing was read",
-    Coverage.MANIFESTS: "manifests read; layers not read (add --deep)",
-    Coverage.LAYERS: "manifests and layers read",
+_ADVICE: Final = {
+    Grade.REPACKAGED: "no signature or pin of upstream's digest holds for it; use a mirror that"
+    " copies unchanged, or imgverify pull, which takes upstream's own bytes",
+    Grade.STALE: "have the mirror synchronised, use another, or imgverify pull, which takes from"
+    " upstream what the mirror lacks",
+    Grade.MISSING: "have the mirror fetch it, use another, or imgverify pull, which takes it from"
+    " upstream",
+    Grade.DIVERGED: "do not pull this image from this mirror; tell its operator",
 }
+#: What reading layers could still change; the others are decided.
+_READABLE: Final = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
 
 
-def explain(result: MirrorResult) -> Iterator[Line]:
-    """Say what differs; nothing for a mirror that is identical or gave nothing to compare."""
-    if result.grade is Grade.IDENTICAL:
-        return
+class Occasion(enum.Enum):
+    """What a report is part of, and so what its reader can do next."""
+
+    VERIFY = enum.auto()
+    COMPARE = enum.auto()
+    PULL = enum.auto()
+
+
+def coverage_text(result: MirrorResult, occasion: Occasion) -> str:
+    """Say which bytes of a mirror were read, and how more can be."""
+    if result.coverage is Coverage.NOTHING:
+        return "nothing was read"
+    if result.coverage is Coverage.LAYERS:
+        return "manifests and layers read"
+    if result.grade not in _READABLE:
+        some = "" if result.grade is Grade.DIVERGED else " all"
+        return f"manifests read; layers not{some} read"
+    if occasion is Occasion.PULL:
+        return "manifests read; layers are hashed when they are pulled"
+    return "manifests read; layers not read (add --deep)"
+
+
+def explain(result: MirrorResult, occasion: Occasion = Occasion.VERIFY) -> Iterator[Line]:
+    """Say what differs; nothing for a mirror that is identical or gave nothing to compare.
+
+    Ends with what to do about it, where no finding says that.
+    """
+    if result.grade is not Grade.IDENTICAL:
+        yield from _explained(result, occasion)
+    if advice := _advice(result, occasion):
+        yield 0, f"hint: {advice}"
+
+
+def _advice(result: MirrorResult, occasion: Occasion) -> str:
+    if result.decision is not Decision.DENY or occasion is Occasion.COMPARE:
+        return ""
+    if any(each.level is Level.ERROR for each in result.findings):
+        return ""
+    # Nothing else stops a pull.
+    if occasion is Occasion.PULL and result.grade is not Grade.DIVERGED:
+        return ""
+    return _ADVICE.get(result.grade, "")
+
+
+def _explained(result: MirrorResult, occasion: Occasion) -> Iterator[Line]:
     explanation = result.explanation
     for change in explanation.platforms:
         if change.state in _DETAILED:
@@ -65,7 +121,7 @@ def explain(result: MirrorResult) -> Iterator[Line]:
         names = [_name(each) for each in explanation.platforms if each.state is state]
         if names:
             yield 0, f"{words}: {', '.join(names)}"
-    yield from _whole(result.grade, explanation)
+    yield from _whole(result.grade, explanation, occasion)
 
 
 def size_text(size: int) -> str:
@@ -154,7 +210,7 @@ def _config(change: ConfigChange) -> str:
     return f"{words}{link} {', '.join(names)}"
 
 
-def _whole(grade: Grade, explanation: Explanation) -> Iterator[Line]:
+def _whole(grade: Grade, explanation: Explanation, occasion: Occasion) -> Iterator[Line]:
     if explanation.attestations_absent:
         yield 0, f"not on the mirror: {counted(explanation.attestations_absent, 'attestation')}"
     if explanation.age is not None:
@@ -169,6 +225,7 @@ def _whole(grade: Grade, explanation: Explanation) -> Iterator[Line]:
     elif explanation.proven:
         yield 0, "proven: every layer has upstream's digest"
     elif recompressed:
-        yield 0, "claimed by the configs only: the recompressed layers were not read (add --deep)"
+        more = "" if occasion is Occasion.PULL else " (add --deep)"
+        yield 0, f"claimed by the configs only: the recompressed layers were not read{more}"
     elif grade is Grade.REPACKAGED:
         yield 0, "claimed by the configs only"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,8 +11,9 @@ from imgverify.oci import limits
 from imgverify.oci.reference import Reference
 from imgverify.report.escape import escape
 from imgverify.report.evidence import evidence_line
-from imgverify.report.explain import COVERAGE, counted, explain
-from imgverify.verdict import Coverage, Decision, Grade, Level, ResolvedFrom, SubjectLevel
+from imgverify.report.explain import Occasion, counted, coverage_text, explain
+from imgverify.report.layout import GREEN, RED, YELLOW, Style
+from imgverify.verdict import Decision, Grade, Level, ResolvedFrom, SubjectLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,26 +25,26 @@ _WORDS: Final = {
     Decision.DENY: "DENIED",
     Decision.INCONCLUSIVE: "INCONCLUSIVE",
 }
+#: A comparison forbids nothing.
+_COMPARED: Final = _WORDS | {Decision.ALLOW: "IDENTICAL", Decision.DENY: "DIFFERENT"}
 _RUNGS: Final = {ResolvedFrom.UPSTREAM: "asked directly"}
 _LEVELS: Final = {Level.ERROR: "errors", Level.WARNING: "warnings", Level.NOTE: "notes"}
 
-_RED, _GREEN, _YELLOW = "31", "32", "33"
 _DECISION_COLOURS: Final = {
-    Decision.ALLOW: _GREEN,
-    Decision.DENY: _RED,
-    Decision.INCONCLUSIVE: _YELLOW,
+    Decision.ALLOW: GREEN,
+    Decision.DENY: RED,
+    Decision.INCONCLUSIVE: YELLOW,
 }
 _GRADE_COLOURS: Final = {
-    Grade.IDENTICAL: _GREEN,
-    Grade.SUBSET: _GREEN,
-    Grade.REPACKAGED: _YELLOW,
-    Grade.STALE: _YELLOW,
-    Grade.MISSING: _YELLOW,
-    Grade.DIVERGED: _RED,
-    Grade.INCONCLUSIVE: _YELLOW,
+    Grade.IDENTICAL: GREEN,
+    Grade.SUBSET: GREEN,
+    Grade.REPACKAGED: YELLOW,
+    Grade.STALE: YELLOW,
+    Grade.MISSING: YELLOW,
+    Grade.DIVERGED: RED,
+    Grade.INCONCLUSIVE: YELLOW,
 }
 
-_NARROWEST: Final = 40
 # A note with less room than this beside the table goes below its row.
 _NOTE_WIDTH: Final = 28
 
@@ -61,42 +61,26 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Style:
-    """How lines are laid out."""
+class _Style(Style):
+    """How lines are laid out, and what for."""
 
-    colour: bool
-    width: int | None
-
-    def paint(self, text: str, code: str) -> str:
-        """Colour a word; padding stays outside, so columns do not depend on colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
-
-    def fits(self, length: int) -> bool:
-        """Tell whether a line of `length` characters need not be broken."""
-        return self.width is None or length <= self.width
-
-    def prose(self, text: str, indent: int, hang: int = 2) -> list[str]:
-        """Break a sentence between words; what follows the first line hangs by `hang` more."""
-        if self.width is None:
-            return [" " * indent + text]
-        return textwrap.wrap(
-            text,
-            max(self.width, _NARROWEST),
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + hang),
-            break_long_words=False,  # digests and names are copied whole
-            break_on_hyphens=False,
-        )
+    occasion: Occasion
 
 
-def render_text(verdicts: Sequence[Verdict], *, colour: bool, width: int | None) -> str:
+def render_text(
+    verdicts: Sequence[Verdict],
+    *,
+    colour: bool,
+    width: int | None,
+    occasion: Occasion = Occasion.VERIFY,
+) -> str:
     """Write all there is to know about each image; lines are broken at `width`, if it is given.
 
     The exit status, the JSON report and this text say the same, as all come from the verdicts.
     """
     if not verdicts:
         return "No image was checked.\n"
-    style = _Style(colour=colour, width=width)
+    style = _Style(colour=colour, width=width, occasion=occasion)
     blocks = ["\n".join(_image(each, style)) for each in verdicts]
     if len(verdicts) > 1:
         blocks.append(_summary(verdicts))
@@ -120,13 +104,14 @@ def _image(verdict: Verdict, style: _Style) -> list[str]:
         lines += ["", *block]
     if details:
         lines.append("")
-    for sentence in _coverage(verdict):
+    for sentence in _coverage(verdict, style.occasion):
         lines += style.prose(sentence, 2)
     return lines
 
 
 def _headline(verdict: Verdict, style: _Style) -> Iterator[str]:
-    plain = _WORDS[verdict.decision]
+    words = _COMPARED if style.occasion is Occasion.COMPARE else _WORDS
+    plain = words[verdict.decision]
     word = style.paint(plain, f"1;{_DECISION_COLOURS[verdict.decision]}")
     wanted = verdict.upstream.reference
     digest = wanted.digest or verdict.upstream.digest
@@ -165,7 +150,7 @@ def _served_by(hosts: tuple[str, ...], reference: Reference) -> str:
     return f"served by {', '.join(others)}" if others else ""
 
 
-def _rows(verdict: Verdict) -> Iterator[_Row]:
+def _rows(verdict: Verdict, occasion: Occasion) -> Iterator[_Row]:
     upstream = verdict.upstream
     rung = upstream.resolved_from
     said = _RUNGS[rung] if rung else "its digest could not be learned"
@@ -173,8 +158,9 @@ def _rows(verdict: Verdict) -> Iterator[_Row]:
     digest = upstream.digest.short if upstream.digest else "-"
     yield _Row("upstream", escape(str(upstream.reference.registry)), digest, None, note)
     for each in verdict.mirrors:
-        # Several mirrors need not share the image's decision.
-        word = _WORDS[each.decision].lower() if each.decision is not verdict.decision else ""
+        # Several mirrors need not share the image's decision; to a pull they are sources.
+        differs = each.decision is not verdict.decision and occasion is not Occasion.PULL
+        word = _WORDS[each.decision].lower() if differs else ""
         parts = (
             word,
             escape(each.explanation.summary),
@@ -186,7 +172,7 @@ def _rows(verdict: Verdict) -> Iterator[_Row]:
 
 
 def _table(verdict: Verdict, style: _Style) -> Iterator[str]:
-    rows = list(_rows(verdict))
+    rows = list(_rows(verdict, style.occasion))
     label = max(len(each.label) for each in rows)
     digest = max(len("DIGEST"), *(len(each.digest) for each in rows))
     grade = max(len("GRADE"), *(len(each.grade or "-") for each in rows))
@@ -211,7 +197,9 @@ def _table(verdict: Verdict, style: _Style) -> Iterator[str]:
 
 def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]:
     lines = [
-        line for depth, sentence in explain(mirror) for line in style.prose(sentence, 4 + 2 * depth)
+        line
+        for depth, sentence in explain(mirror, style.occasion)
+        for line in style.prose(sentence, 4 + 2 * depth)
     ]
     heading = f"  upstream → {_label(mirror, verdict)}:"
     return [heading, *lines] if lines else []
@@ -249,13 +237,13 @@ def _findings(verdict: Verdict, style: _Style) -> list[str]:
     return lines
 
 
-def _coverage(verdict: Verdict) -> Iterator[str]:
+def _coverage(verdict: Verdict, occasion: Occasion) -> Iterator[str]:
     if not verdict.mirrors:
         yield "coverage: no mirror was compared"
         return
-    groups: dict[Coverage, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for each in verdict.mirrors:
-        groups.setdefault(each.coverage, []).append(_label(each, verdict))
-    for coverage, labels in groups.items():
+        groups.setdefault(coverage_text(each, occasion), []).append(_label(each, verdict))
+    for words, labels in groups.items():
         names = f" of {', '.join(labels)}" if len(groups) > 1 else ""
-        yield f"coverage{names}: {COVERAGE[coverage]}"
+        yield f"coverage{names}: {words}"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import enum
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from imgverify.errors import LimitExceeded, Malformed, Reason, SignatureRejected
@@ -39,7 +41,11 @@ UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
 )
+# What the library only warns of, and says that it will refuse one day: nobody would read a warning
+# about somebody else's certificate. This names the module that it is told to.
+warnings.filterwarnings("error", category=CryptographyDeprecationWarning, module=__name__)
 
 
 class Pem(enum.StrEnum):
@@ -76,10 +82,6 @@ class Certificate:
             issuer=_issuer(texts),
             claims=tuple((each, texts[each.oid]) for each in Extension if each.oid in texts),
         )
-
-    def covers(self, name: SubjectName) -> bool:
-        """Tell whether the certificate names this subject."""
-        return name in self.names
 
 
 def load_certificate(der: bytes) -> x509.Certificate:

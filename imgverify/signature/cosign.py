@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from imgverify.errors import LimitExceeded, Malformed
-from imgverify.signature.certificate import Certificate, Pem, decode_pem, load_chain
+from imgverify.signature.certificate import Certificate, load_chain
 from imgverify.signature.document import Fields, decode_base64
 from imgverify.signature.logentry import LogEntry
 from imgverify.signature.material import Material
@@ -58,11 +60,11 @@ class Layer:
 
 
 def _certificate(pem: bytes) -> Certificate:
-    kind, der = decode_pem(pem)
-    if kind is not Pem.CERTIFICATE:
-        msg = "the certificate is a bare key"
+    found = load_chain(pem)
+    if len(found) != 1:
+        msg = f"there are {len(found)} certificates where the signer's has to be"
         raise Malformed(msg)
-    return Certificate.parse(der)
+    return Certificate.parse(found[0].public_bytes(Encoding.DER))
 
 
 def _timestamp(data: bytes) -> bytes:

@@ -49,7 +49,8 @@ _HASHES: Final = {
 }
 _PEM: Final = re.compile(
     rb"\s*-----BEGIN (?:RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]*)"
-    rb"-----END (?:RSA )?PUBLIC KEY-----\s*"
+    rb"-----END (?:RSA )?PUBLIC KEY-----\s*",
+    re.ASCII,
 )
 # id-RSASSA-PSS in DER, and how far from the start of a key it can stand.
 _PSS_ONLY: Final = bytes.fromhex("06092a864886f70d01010a")
@@ -116,6 +117,11 @@ class PublicKey:
             raise Malformed(msg) from None
         _refuse_pss_only(data)
         return cls.of(key)
+
+    @classmethod
+    def from_registry(cls, details: str, data: bytes) -> Self | None:
+        """Read a key that goes by a name of Sigstore's registry; None for a name that is new."""
+        return cls.from_der(data).used_as(details) if details in _DETAILS else None
 
     @classmethod
     def from_pem(cls, data: bytes) -> Self:

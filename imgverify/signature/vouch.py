@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Reason, SignatureRejected
@@ -87,19 +88,17 @@ def vouch(signed: Signed, demand: Demand, now: datetime) -> Vouched:
             msg = "the signature was made with a certificate, and a key is asked for"
             raise SignatureRejected(msg, Reason.SIGNER_KIND)
         signature = _check_signature(signed, signer.key, "the key")
+        judge = partial(_Trial.by_key, signer=signer)
     elif certificate is None:
         msg = "the signature was made with a bare key, and a certificate is asked for"
         raise SignatureRejected(msg, Reason.SIGNER_KIND)
     else:
         signature = _check_signature(signed, certificate.key, "the certificate's key")
+        judge = partial(_Trial.by_certificate, certificate=certificate, signer=signer)
     errors = []
     for root in demand.roots:
-        trial = _Trial(signed, signature, root, demand.thresholds(root), now)
         try:
-            if isinstance(signer, TrustedKey):
-                return trial.by_key(signer)
-            if certificate is not None:
-                return trial.by_certificate(certificate, signer)
+            return judge(_Trial(signed, signature, root, demand.thresholds(root), now))
         except SignatureRejected as error:
             errors.append(error)
     # The root that knows the signer tells more than those that do not.
@@ -210,12 +209,13 @@ class _Trial:
             if stamp is not None:
                 found.append(stamp)
         if len({each.authority.chain[0] for each in found}) < self.needed.timestamps:
-            raise self._without_time(f"too few timestamps: {self.needed.timestamps} needed")
+            what = f"timestamps of too few authorities: {self.needed.timestamps} needed"
+            raise self._without_time(what, known=len(found))
         return [Moment(each.time, Clock.TIMESTAMP_AUTHORITY, each.authority.name) for each in found]
 
-    def _without_time(self, what: str) -> SignatureRejected:
-        if self.signed.material.timestamps:
-            msg = f"no timestamp of the signature is by an authority of {self.root.name}"
+    def _without_time(self, what: str, *, known: int = 0) -> SignatureRejected:
+        if len(self.signed.material.timestamps) > known:
+            msg = f"a timestamp of the signature is not by an authority of {self.root.name}"
             return SignatureRejected(msg, Reason.TIMESTAMP_UNTRUSTED)
         return SignatureRejected(f"the signature has {what}", Reason.TIME_MISSING)
 

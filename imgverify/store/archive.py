@@ -91,7 +91,7 @@ class DockerStyle:
         _require_one(len(image.manifests))
         if not image.manifests[0].is_image:
             kind = image.manifests[0].config.media_type
-            msg = f"a docker-archive holds images, and {image.name} is not one but has a {kind}"
+            msg = f"a docker-archive holds images, and {image.name} is none: its config is {kind}"
             raise InputError(msg, hint="write an oci-archive, which holds anything")
         tag = documents.familiar(self._name or image.name)
         data = documents.docker_manifest(image.manifests[0], [tag] if tag else [])

@@ -11,6 +11,7 @@ from typing import Final
 
 from imgverify.errors import ContentError, InputError, Malformed, SignatureRejected
 from imgverify.oci import limits
+from imgverify.oci.strictjson import loads
 from imgverify.signature.certificate import load_certificate
 from imgverify.signature.document import Fields
 from imgverify.signature.keys import PublicKey
@@ -45,8 +46,7 @@ _TIME: Final = re.compile(
 def parse_trusted_roots(data: bytes, name: str) -> tuple[TrustedRoot, ...]:
     """Read a file of trusted roots, called `name` in errors; raises `InputError`."""
     lines = [each for each in data.split(b"\n") if each.strip()]
-    # A whole object on the first line means that each line has one.
-    single = not lines or not lines[0].rstrip().endswith(b"}") or len(lines) == 1
+    single = len(lines) < 2 or not _is_document(lines[0])  # noqa: PLR2004 - one is not several
     documents = [data] if single else lines
     if len(documents) > limits.TRUSTED_ROOTS:
         msg = f"{name} has {len(documents)} trusted roots, {limits.TRUSTED_ROOTS} are the most"
@@ -59,6 +59,15 @@ def parse_trusted_roots(data: bytes, name: str) -> tuple[TrustedRoot, ...]:
     except ContentError as error:
         msg = f"{name} is not a trusted root: {error.message}"
         raise InputError(msg, hint="write it as `cosign trusted-root create` does") from error
+
+
+def _is_document(line: bytes) -> bool:
+    """Tell whether a line is a whole document, as each is where there are several."""
+    try:
+        loads(line)
+    except ContentError:
+        return False
+    return True
 
 
 def _root(data: bytes, name: str) -> TrustedRoot:
@@ -102,7 +111,7 @@ def _key(fields: Fields) -> PublicKey | None:
     """Return the key; None if it is of a kind that cannot be used, which newer logs may have."""
     details, data = fields.text("keyDetails"), fields.data("rawBytes")
     try:
-        return PublicKey.from_der(data).used_as(details)
+        return PublicKey.from_registry(details, data)
     except SignatureRejected:
         return None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from imgverify.errors import ContentError, InputError, Side, SourceError
 from imgverify.policy.decide import Facts, Purpose, decide, to_be_vouched_for, unmatched
+from imgverify.registry.urls import api_url
 from imgverify.verdict import (
     Explanation,
     Finding,
@@ -23,16 +24,18 @@ from imgverify.verdict import (
     UpstreamResult,
     Vouching,
 )
+from imgverify.verify.failure import finding_of
 from imgverify.verify.judge import Case, grade_mirror
 from imgverify.verify.parallel import all_or_raise
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from imgverify.oci.digest import Digest
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.reference import Reference, Registry
     from imgverify.policy.model import Policy
     from imgverify.policy.model import Rule as PolicyRule
     from imgverify.registry.client import Network
@@ -103,14 +106,13 @@ def _vouching(
 
 
 def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
-    insecure = _insecure_findings(question, network)
+    notes = (*_insecure_findings(question, network), *_proxy_findings(question, network))
     try:
         moment = observe(question, network)
     except (SourceError, ContentError) as error:
-        finding = Finding(_rule(error), Level.ERROR, error.message, error.side, error.hint)
         undecided = tuple(map(_undecided, question.mirrors))
         upstream = UpstreamResult(question.upstream)
-        return Facts(question.requested, now, upstream, undecided, (finding, *insecure))
+        return Facts(question.requested, now, upstream, undecided, (finding_of(error), *notes))
     tasks = []
     for reference, served in zip(question.mirrors, moment.mirrors, strict=True):
         case = Case(
@@ -118,21 +120,20 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
             network.at(question.upstream.repository, Side.UPSTREAM),
             network.at(reference.repository, Side.MIRROR),
             moment,
+            network.is_same_server,
             now,
             thorough,
         )
-        tasks.append(partial(grade_mirror, case, reference, served))
+        by_digest = reference.repository in question.by_digest
+        asked = reference.pinned(moment.digest) if by_digest else reference
+        tasks.append(partial(grade_mirror, case, asked, served))
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
-    findings = (*moment.findings, *_tag_findings(question, moment), *insecure)
+    findings = (*moment.findings, *_tag_findings(question, moment), *notes)
     return Facts(question.requested, now, upstream, all_or_raise(tasks), findings)
 
 
-def _rule(error: SourceError | ContentError) -> Rule:
-    return Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
-
-
 def _undecided(mirror: Reference) -> MirrorResult:
-    explanation = Explanation("upstream could not be asked, so there is nothing to compare with")
+    explanation = Explanation("upstream's digest is not known, so there is nothing to compare with")
     return MirrorResult(mirror, Grade.INCONCLUSIVE, explanation)
 
 
@@ -147,16 +148,40 @@ def _tag_findings(question: Question, moment: Moment) -> tuple[Finding, ...]:
 
 
 def _insecure_findings(question: Question, network: Network) -> tuple[Finding, ...]:
+    """Say of every host that was named as insecure how it was reached.
+
+    Those that are neither upstream nor mirror may have been redirected to, or asked for tokens.
+    """
     settings = network.settings
-    sides = [(question.upstream, Side.UPSTREAM)]
-    sides += [(each, Side.MIRROR) for each in question.mirrors]
+    sides = dict(reversed([*_sides(question)]))
+    others = sorted((settings.insecure_http | settings.insecure_tls) - sides.keys(), key=str)
+    findings = []
+    for registry in (*reversed(sides), *others):
+        was = "was" if registry in sides else "may have been"
+        how = "without a check of its certificate" if registry in settings.insecure_tls else ""
+        how = "over plain HTTP" if registry in settings.insecure_http else how
+        said_by = settings.said_by.get(registry)
+        where = f", as {said_by} has it" if said_by else ""
+        if how:
+            message = f"{registry} {was} reached {how}{where}"
+            side = sides.get(registry, Side.LOCAL)
+            findings.append(Finding(Rule.INSECURE, Level.NOTE, message, side))
+    return tuple(findings)
+
+
+def _proxy_findings(question: Question, network: Network) -> tuple[Finding, ...]:
+    settings = network.settings
     findings: dict[str, Finding] = {}
-    for reference, side in sides:
-        registry = reference.registry
-        if registry in settings.insecure_http:
-            message = f"{registry} was reached over plain HTTP"
-            findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
-        elif registry in settings.insecure_tls:
-            message = f"the certificate of {registry} was not checked"
-            findings[message] = Finding(Rule.INSECURE, Level.NOTE, message, side)
+    for registry, side in _sides(question):
+        url = api_url(registry, "/", insecure_http=settings.insecure_http)
+        proxy = settings.proxies.choose(url)
+        if proxy is not None:
+            message = f"{registry} was asked through the proxy {proxy} ({proxy.named_by})"
+            findings[message] = Finding(Rule.PROXIED, Level.NOTE, message, side)
     return tuple(findings.values())
+
+
+def _sides(question: Question) -> Iterator[tuple[Registry, Side]]:
+    yield question.upstream.registry, Side.UPSTREAM
+    for mirror in question.mirrors:
+        yield mirror.registry, Side.MIRROR

@@ -23,21 +23,25 @@ if TYPE_CHECKING:
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.mediatype import Compression
     from imgverify.registry.client import RemoteRepository
+    from imgverify.registry.deadline import Deadline
 
 _MAGIC_LENGTH: Final = 4
+# Of which limits.EXPANSION_RATIO times as much may come, before the deadline is looked at again.
+_PIECE: Final = 32 * limits.KIB
 
 
 @dataclass(frozen=True, slots=True)
 class DeepReading:
     """What reading the blobs gave; each failed blob is in exactly one of the first four.
 
+    `wrong` came and was other content, `failed` did not come, or not as the protocol says.
     `expanded` has the hash of the uncompressed content of each layer that it was asked for.
     """
 
     wrong: Mapping[Digest, ContentError] = field(default_factory=dict)
     absent: tuple[Descriptor, ...] = ()
     foreign: tuple[Descriptor, ...] = ()
-    failed: tuple[SourceError, ...] = ()
+    failed: tuple[SourceError | ContentError, ...] = ()
     expanded: Mapping[Digest, Digest] = field(default_factory=dict)
 
 
@@ -55,31 +59,46 @@ def read_layers(
     outcomes = dict(zip(blobs, attempt_all(tasks), strict=True))
     missing = [blobs[key] for key, each in outcomes.items() if isinstance(each, NotFound)]
     return DeepReading(
-        wrong={key: each for key, each in outcomes.items() if isinstance(each, ContentError)},
+        wrong={key: each.error for key, each in outcomes.items() if isinstance(each, _Wrong)},
         absent=tuple(each for each in missing if not each.media_type.is_foreign),
         foreign=tuple(each for each in missing if each.media_type.is_foreign),
         failed=tuple(
             each
             for each in outcomes.values()
-            if isinstance(each, SourceError) and not isinstance(each, NotFound)
+            if isinstance(each, (SourceError, ContentError)) and not isinstance(each, NotFound)
         ),
         expanded={key: each for key, each in outcomes.items() if isinstance(each, Digest)},
     )
 
 
-def _read(repository: RemoteRepository, blob: Descriptor, *, expanding: bool) -> Digest | None:
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """Bytes that came for a blob, and are not it."""
+
+    error: ContentError
+
+
+def _read(
+    repository: RemoteRepository, blob: Descriptor, *, expanding: bool
+) -> Digest | _Wrong | None:
     """Hash a blob; returns the digest of what is inside if that is asked for."""
-    check = Check(blob)
     with repository.blob(blob) as (chunks, _):
-        if not expanding:
-            for chunk in chunks:
-                check.feed(chunk)
-            check.finish()
-            return None
-        return _expand_verified(chunks, check)
+        try:
+            if expanding:
+                return _expand_verified(chunks, Check(blob), repository.deadline)
+            _hash(chunks, Check(blob))
+        except ContentError as error:
+            return _Wrong(error)
+        return None
 
 
-def _expand_verified(chunks: Iterator[bytes], check: Check) -> Digest | None:
+def _hash(chunks: Iterator[bytes], check: Check) -> None:
+    for chunk in chunks:
+        check.feed(chunk)
+    check.finish()
+
+
+def _expand_verified(chunks: Iterator[bytes], check: Check, deadline: Deadline) -> Digest | None:
     # Aside first: a decompressor is given nothing that was not verified.
     try:
         with tempfile.TemporaryFile() as aside:
@@ -90,23 +109,25 @@ def _expand_verified(chunks: Iterator[bytes], check: Check) -> Digest | None:
             aside.seek(0)
             head = aside.read(_MAGIC_LENGTH)
             aside.seek(0)
-            return _hash_expanded(aside, detect(head))
+            return _hash_expanded(_pieces(aside, deadline), detect(head))
     except OSError as error:
         msg = f"a layer could not be written to a temporary file: {error.strerror}"
         raise Unreachable(msg, hint="make room in the directory for temporary files") from error
 
 
-def _hash_expanded(file: BinaryIO, compression: Compression) -> Digest | None:
+def _hash_expanded(pieces: Iterator[bytes], compression: Compression) -> Digest | None:
     """Hash what is inside; None for a layer that cannot be uncompressed, which proves nothing."""
     hasher = hashlib.sha256()
     try:
-        for piece in expand(_pieces(file), compression):
+        for piece in expand(pieces, compression):
             hasher.update(piece)
     except ContentError:
         return None
     return Digest(Algorithm.SHA256, hasher.hexdigest())
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(limits.CHUNK):
+def _pieces(file: BinaryIO, deadline: Deadline) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        # A small layer may take long to unpack, and nothing waits for the network meanwhile.
+        deadline.patience(0)
         yield piece

@@ -31,11 +31,12 @@ from imgverify.verdict import (
     Rule,
 )
 from imgverify.verify.deep import DeepReading, read_layers
+from imgverify.verify.failure import finding_of
 from imgverify.verify.parallel import all_or_raise
 from imgverify.verify.read import Reading, read_children, read_configs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from imgverify.oci.descriptor import Descriptor
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from imgverify.verify.question import Question
     from imgverify.verify.resolve import Moment
 
+_LIAR = "do not pull this image from this mirror; tell its operator"
 _READABLE = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
 
 
@@ -55,6 +57,7 @@ _READABLE = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
 class Case:
     """Everything that one mirror is judged with; `upstream` is asked as little as can be.
 
+    `is_same_server` tells whether the second of two hosts that were asked may be the first again.
     `thorough` also asks the mirror for the images in an index that is upstream's own.
     """
 
@@ -62,6 +65,7 @@ class Case:
     upstream: RemoteRepository
     mirror: RemoteRepository
     moment: Moment
+    is_same_server: Callable[[str, str], bool]
     now: datetime
     thorough: bool
 
@@ -94,22 +98,25 @@ def failed_mirror(reference: Reference, error: SourceError | ContentError) -> Mi
     """Return the result for a mirror that could not be read to the end."""
     if isinstance(error, NotFound) and error.side is Side.MIRROR:
         return MirrorResult(reference, Grade.MISSING, Explanation("the mirror does not have it"))
-    rule = Rule.MALFORMED if isinstance(error, ContentError) else Rule.UNREACHABLE
+    finding = finding_of(error)
     grade, summary = Grade.INCONCLUSIVE, "could not be decided"
     if isinstance(error, DigestMismatch) and error.side is Side.MIRROR:
-        rule, grade = Rule.DIGEST_MISMATCH, Grade.DIVERGED
+        finding = replace(finding, rule=Rule.DIGEST_MISMATCH, hint=_LIAR)
+        grade = Grade.DIVERGED
         summary = "the mirror serves other bytes than the digest it was asked for"
-    finding = Finding(rule, Level.ERROR, error.message, error.side, error.hint)
     return MirrorResult(reference, grade, Explanation(summary), findings=(finding,))
 
 
 def _dependent(case: Case, reference: Reference, served: Served) -> MirrorResult | None:
     """Refuse to hold a mirror against an upstream that the mirror itself answered for."""
     upstream, asked = case.question.upstream, served.served_by[0]
-    # One host may be written in several ways; two repositories of one registry may be compared.
-    same_host = asked == case.moment.served_by[0]
-    same_path = reference.repository.path == upstream.repository.path
-    if asked not in case.moment.served_by or (same_host and not same_path):
+    first, *later = case.moment.served_by
+    if case.is_same_server(asked, first):
+        # Two repositories of one registry may be compared.
+        dependent = reference.repository.path == upstream.repository.path
+    else:
+        dependent = any(case.is_same_server(asked, each) for each in later)
+    if not dependent:
         return None
     message = f"{upstream.registry} is answered for by {reference.registry}, the mirror"
     hint = "compare with an upstream that answers for itself"
@@ -130,7 +137,8 @@ def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorRes
     )
     if case.question.deep and case.thorough and comparison.grade in _READABLE:
         result = _deepen(case, result, compared)
-    if result.grade in _READABLE:
+    # A pull takes from upstream what a mirror lacks, and finds out by itself what is published.
+    if result.grade in _READABLE and case.thorough:
         wanted = case.question.platforms
         findings = (*absent_platforms(result, wanted), *_unpublished(compared.upstream, wanted))
         result = replace(result, findings=(*result.findings, *findings))
@@ -270,12 +278,12 @@ def _authentic(case: Case, digests: Iterable[Digest]) -> frozenset[Digest]:
         msg = f"an index that names {len(asked)} images which upstream's does not name"
         raise LimitExceeded(msg, side=Side.MIRROR)
     hosts = all_or_raise([partial(case.upstream.vouching_hosts, each) for each in asked])
-    mirror = str(case.mirror.repository.registry.api)
+    mirror = case.mirror.host
     # What the mirror said for upstream, by way of a redirect, is not upstream's word.
     return frozenset(
         digest
         for digest, asked_hosts in zip(asked, hosts, strict=True)
-        if asked_hosts and mirror not in asked_hosts[1:]
+        if asked_hosts and not any(case.is_same_server(mirror, each) for each in asked_hosts[1:])
     )
 
 
@@ -290,12 +298,12 @@ def _deepen(case: Case, result: MirrorResult, compared: _Compared) -> MirrorResu
     manifests = _manifests(image)
     deep = read_layers(case.mirror, manifests, _recompressed(result.explanation))
     notes = tuple(map(_not_distributed, deep.foreign))
-    result = replace(result, coverage=Coverage.LAYERS, findings=(*result.findings, *notes))
+    coverage = Coverage.MANIFESTS if deep.failed or deep.absent else Coverage.LAYERS
+    result = replace(result, coverage=coverage, findings=(*result.findings, *notes))
     if deep.wrong:
         return _falsified(result, manifests, deep)
     if deep.failed:
-        error = deep.failed[0]
-        finding = Finding(Rule.UNREACHABLE, Level.ERROR, error.message, error.side, error.hint)
+        finding = finding_of(deep.failed[0])
         return _regraded(result, Grade.INCONCLUSIVE, "not every layer could be read", (finding,))
     if deep.absent:
         names = ", ".join(str(each.digest) for each in deep.absent)
@@ -331,11 +339,13 @@ def _falsified(
             Level.ERROR,
             f"{_role(digest, manifests)} from {result.reference.registry}: {error.message}",
             Side.MIRROR,
-            "do not pull this image from this mirror; tell its operator",
+            _LIAR,
         )
         for digest, error in deep.wrong.items()
     )
-    summary = "the manifests are upstream's, the content that the mirror serves for them is not"
+    summary = "the mirror serves other content than its own manifests name"
+    if result.grade in (Grade.IDENTICAL, Grade.SUBSET):
+        summary = "the manifests are upstream's, the content that the mirror serves for them is not"
     return _regraded(result, Grade.DIVERGED, summary, findings)
 
 

@@ -10,7 +10,7 @@ from imgverify.oci.reference import DIRECT
 
 if TYPE_CHECKING:
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.reference import Reference, Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Question:
     `requested` is the user's own spelling.  Without `mirrors` upstream itself is the source.
     No `platforms` means all of upstream's.
     `deep` asks for every layer to be read from every mirror.
+    `by_digest` are those mirrors that nobody asks what a tag means: they are held against the
+    digest that upstream's tag names.
     """
 
     requested: str
@@ -27,6 +29,7 @@ class Question:
     mirrors: tuple[Reference, ...]
     platforms: tuple[Platform, ...] = ()
     deep: bool = False
+    by_digest: frozenset[Repository] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse to hold an image against itself."""

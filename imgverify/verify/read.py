@@ -17,6 +17,7 @@ from imgverify.verify.parallel import all_or_raise
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from imgverify.errors import Side
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
     from imgverify.registry.client import RemoteRepository
@@ -42,15 +43,33 @@ def read_children(
     return _read_level(repository, Reading(Image(top)), tuple(wanted), 1)
 
 
+def require_bounds(listed: Collection[Descriptor], known: Collection[int], side: Side) -> None:
+    """Refuse to read more manifests, or larger ones, than are kept of one image.
+
+    `known` are the sizes of those that were read before. Raises `LimitExceeded`.
+    """
+    if len(listed) + len(known) > limits.INDEX_CHILDREN:
+        msg = f"an index of more than {limits.INDEX_CHILDREN} images"
+        raise LimitExceeded(msg, side=side)
+    if sum(each.size for each in listed) + sum(known) > limits.MANIFESTS_SIZE:
+        msg = f"an index whose manifests have more than {limits.MANIFESTS_SIZE} bytes together"
+        raise LimitExceeded(msg, side=side)
+
+
 def read_configs(repository: RemoteRepository, reading: Reading) -> Reading:
     """Read the config of every image whose manifest was read.
 
-    Raises what `RemoteRepository.config` raises, `NotFound` for an absent one included.
+    Raises what `RemoteRepository.config` raises, `NotFound` for an absent one included, and
+    `LimitExceeded` for configs that are too large together.
     """
     image = reading.image
     manifests = [*image.manifests.values()]
     if isinstance(image.top, Manifest):
         manifests.append(image.top)
+    wanted = {each.config.digest: each for each in manifests if each.is_image}
+    if sum(each.config.size for each in wanted.values()) > limits.CONFIGS_SIZE:
+        msg = f"an image whose configs have more than {limits.CONFIGS_SIZE} bytes together"
+        raise LimitExceeded(msg, side=repository.side)
     tasks = [partial(repository.config, each) for each in manifests if each.is_image]
     configs = {each.digest: each for each in all_or_raise(tasks)}
     return replace(reading, image=replace(image, configs=configs))
@@ -62,10 +81,10 @@ def _read_level(
     if depth > limits.INDEX_DEPTH:
         msg = f"an index nested deeper than {limits.INDEX_DEPTH} levels"
         raise LimitExceeded(msg, side=repository.side)
-    if len(wanted) + len(reading.image.manifests) > limits.INDEX_CHILDREN:
-        msg = f"an index of more than {limits.INDEX_CHILDREN} images"
-        raise LimitExceeded(msg, side=repository.side)
     unique = {each.digest: each for each in wanted}
+    known = [each.size for each in reading.image.manifests.values()]
+    known += [each.size for each in reading.image.nested.values()]
+    require_bounds(unique.values(), known, repository.side)
     found = all_or_raise([partial(_child, repository, each) for each in unique.values()])
     manifests, nested = dict(reading.image.manifests), dict(reading.image.nested)
     deeper: list[Descriptor] = []
@@ -88,7 +107,7 @@ def _child(repository: RemoteRepository, child: Descriptor) -> Manifest | Index 
     kind = child.media_type.kind
     expected = child.media_type if kind in (Kind.MANIFEST, Kind.INDEX) else None
     try:
-        found = repository.manifest(reference, expected).manifest
+        found = repository.manifest(reference, expected, child.size).manifest
     except NotFound:
         return None
     if found.size != child.size:

@@ -19,6 +19,8 @@ from imgverify.verdict import Finding, Level, Rule
 from imgverify.verify.parallel import attempt_all
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from imgverify.oci.digest import Digest
     from imgverify.registry.client import Named, Network, RemoteRepository
     from imgverify.verify.parallel import Outcome
@@ -75,15 +77,28 @@ def _by_tag(reference: Reference) -> Reference:
 def _ask_everybody(
     question: Question, network: Network, upstream: RemoteRepository, asked: Reference
 ) -> tuple[Named, tuple[Outcome[Served], ...]]:
-    repositories = [network.at(each.repository, Side.MIRROR) for each in question.mirrors]
-    reads = [
-        partial(repository.manifest, reference)
-        for repository, reference in zip(repositories, question.mirrors, strict=True)
-    ]
     with ThreadPoolExecutor(1) as pool:
         naming = pool.submit(upstream.resolve, asked)
+        reads = [
+            partial(
+                _ask_mirror,
+                network.at(each.repository, Side.MIRROR),
+                each,
+                naming if each.repository in question.by_digest else None,
+            )
+            for each in question.mirrors
+        ]
         mirrors = attempt_all(reads)
         return naming.result(), mirrors
+
+
+def _ask_mirror(
+    repository: RemoteRepository, reference: Reference, naming: Future[Named] | None
+) -> Served:
+    """Ask a mirror for the tag, or, once upstream has named one, for the digest."""
+    if naming is None:
+        return repository.manifest(reference)
+    return repository.manifest(reference.pinned(naming.result().digest))
 
 
 def _settle(

@@ -1,4 +1,4 @@
-"""Throws mutated input at the parsers of `imgverify.oci`; any other error than theirs is a bug.
+"""Throws mutated input at the parsers; any other error than theirs is a bug.
 
     python -m tests.fuzz.fuzz_parsers --seconds 20 [--seed N] [TARGET…]
 
@@ -9,6 +9,7 @@ way that keeps JSON readable often enough to get behind the reader.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import importlib
 import importlib.util
@@ -16,18 +17,43 @@ import json
 import random
 import sys
 import time
+from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgverify.errors import ContentError, InvalidReference
+import httpx
+
+from imgverify.errors import ContentError, InputError, Malformed, Unauthorized
 from imgverify.oci.config import parse_config
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import parse_manifest
-from imgverify.oci.mediatype import MediaType
-from imgverify.oci.reference import Reference
+from imgverify.oci.mediatype import OCI_INDEX, OCI_MANIFEST, Kind, MediaType
+from imgverify.oci.reference import Reference, Registry
 from imgverify.oci.strictjson import loads
+from imgverify.registry.authfile import AuthFile, parse_credentials
+from imgverify.registry.challenge import parse_challenges
+from imgverify.registry.credentials import Credentials
+from imgverify.registry.hostconfig.certificates import CertificateFolder
+from imgverify.registry.hostconfig.containerd import ContainerdConfiguration, HostFolder
+from imgverify.registry.hostconfig.containers import merge
+from imgverify.registry.hostconfig.docker import parse_daemon
+from imgverify.registry.hostconfig.registriesconf import parse_registries
+from imgverify.registry.ratelimit import parse_rate_limit
+from imgverify.registry.tokenserver import parse_token, token_requests, wish_for
+from imgverify.signature import timestamp
+from imgverify.signature.bundle import Bundle
+from imgverify.signature.certificate import Certificate, decode_pem
+from imgverify.signature.checkpoint import Checkpoint
+from imgverify.signature.claim import Claim
+from imgverify.signature.cosign import Layer
+from imgverify.signature.dsse import Envelope
+from imgverify.signature.entrybody import Signature, check_body, documents_of
+from imgverify.signature.keys import PublicKey, Scheme
+from imgverify.signature.statement import Statement
+from imgverify.trust.trustedroot import parse_trusted_roots
+from tests.fuzz import line_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,7 +61,8 @@ if TYPE_CHECKING:
     Target = Callable[[bytes], object]
 
 SEEDS = Path(__file__).parent / "seeds"
-REFUSED = (ContentError, InvalidReference)
+REFUSED = (ContentError, InputError, Unauthorized)
+REGISTRY = Registry("reg.test")
 CONFIG_LAYERS = 2
 
 VALUES: list[Any] = [
@@ -77,8 +104,14 @@ def read_descriptor(data: bytes) -> object:
 
 
 def read_manifest(data: bytes) -> object:
-    """Read a manifest or an index."""
-    return parse_manifest(Content.of(data))
+    """Read a manifest or an index, which then is nothing else, whoever says so."""
+    content = Content.of(data)
+    found = parse_manifest(content)
+    assert parse_manifest(content, expected=found.media_type) == found
+    other = OCI_MANIFEST if found.media_type.kind is Kind.INDEX else OCI_INDEX
+    with contextlib.suppress(Malformed):
+        raise AssertionError(parse_manifest(content, content_type=other))
+    return found
 
 
 def read_config(data: bytes) -> object:
@@ -86,14 +119,128 @@ def read_config(data: bytes) -> object:
     return parse_config(Content.of(data), layers=CONFIG_LAYERS)
 
 
+IMAGES = tuple(
+    Reference.parse(f"{name}@sha256:{'0' * 64}")
+    for name in ("nginx", "docker.io/team/app", "quay.io/team/app", "a.example.com:5000/app")
+)
+
+
+def read_daemon_json(data: bytes) -> object:
+    """Read Docker's `daemon.json`, and look for images by it."""
+    configuration = parse_daemon(data, Path("daemon.json"))
+    return [configuration.sources(each) for each in IMAGES]
+
+
+def read_registries_conf(data: bytes) -> object:
+    """Read a `registries.conf`, and look for images by it."""
+    configuration = merge([parse_registries(data, Path("registries.conf"))])
+    short = [configuration.readings(each) for each in ("nginx", "team/app:1")]
+    return short, [configuration.sources(each) for each in IMAGES]
+
+
+def read_hosts_toml(data: bytes) -> object:
+    """Read containerd's `hosts.toml`, and look for images by it."""
+    folder = HostFolder(CertificateFolder(Path("certs.d")), data)
+    configuration = ContainerdConfiguration((), ({"_default": folder},))
+    return [configuration.sources(each) for each in IMAGES]
+
+
+def read_challenge(data: bytes) -> object:
+    """Read a WWW-Authenticate header, and what is asked of whom; no secret goes elsewhere."""
+    url = httpx.URL("https://reg.test/v2/")
+    who = Credentials("alice", "pa55", "refresh")
+    for challenge in parse_challenges(data.decode("utf-8", "replace")):
+        if challenge.scheme == "bearer":
+            wish = wish_for(REGISTRY, challenge, url, who, token_servers=frozenset())
+            assert {each.url.raw_host for each in token_requests(wish, who)} == {b"reg.test"}
+            return wish
+    raise Malformed("it names no token server")
+
+
+def read_token(data: bytes) -> object:
+    """Read a token server's answer; its token fits into a header."""
+    token = parse_token(data, REGISTRY)
+    assert token.value.isascii()
+    assert token.value.isprintable()
+    return token.value
+
+
+def read_rate_limit(data: bytes) -> object:
+    """Read three headers, parted by bars; what is said of them is plain text."""
+    names = ("ratelimit-remaining", "ratelimit-limit", "docker-ratelimit-source")
+    values = data.decode("utf-8", "replace").split("|")
+    limit = parse_rate_limit(dict(zip(names, values, strict=False)))
+    if limit is None:
+        raise Malformed("it says nothing")
+    assert f"{limit}{limit.name}".isascii()
+    assert f"{limit}{limit.name}".isprintable()
+    return limit
+
+
+def read_auth_file(data: bytes) -> object:
+    """Read a file of credentials."""
+    return parse_credentials(data, {}, AuthFile(Path("auth.json"), namespaces=True)).auths
+
+
+def read_entry_body(data: bytes) -> object:
+    """Read what a log entry is about, and hold it against a signature; nobody signed it."""
+    key = json.loads((SEEDS / "entry-body" / "hashedrekord").read_bytes())["spec"]["signature"]
+    envelope = Envelope(b"{}", "application/vnd.in-toto+json", b64decode(key["content"]))
+    signature = Signature(
+        value=envelope.signature,
+        message=envelope.message,
+        key=PublicKey.from_pem(b64decode(key["publicKey"]["content"])),
+        scheme=Scheme.ECDSA_SHA256,
+        envelope=envelope,
+        documents=documents_of(envelope),
+    )
+    return check_body(data, None, signature), data
+
+
+def read_trusted_root(data: bytes) -> object:
+    """Read a trusted root, or several."""
+    return parse_trusted_roots(data, "the root")
+
+
+def read_layer(data: bytes) -> object:
+    """Read the annotations of a cosign signature."""
+    document = loads(data)
+    texts = document.items() if isinstance(document, dict) else []
+    return Layer.parse(b"", {k: v for k, v in texts if isinstance(v, str)}, most=0)
+
+
+def read_checkpoint(data: bytes) -> object:
+    """Read a log's checkpoint."""
+    return Checkpoint.parse(data.decode("utf-8", "replace"))
+
+
 TARGETS: dict[str, Target] = {
+    "bundle": Bundle.parse,
+    "envelope": Envelope.parse,
+    "statement": Statement.parse,
+    "claim": Claim.parse,
+    "layer": read_layer,
+    "entry-body": read_entry_body,
+    "checkpoint": read_checkpoint,
+    "certificate": Certificate.parse,
+    "pem": decode_pem,
+    "timestamp": timestamp._decode,
+    "trusted-root": read_trusted_root,
     "reference": read_reference,
     "digest": read_digest,
     "media-type": read_media_type,
     "descriptor": read_descriptor,
     "manifest": read_manifest,
     "config": read_config,
+    "daemon-json": read_daemon_json,
+    "registries-conf": read_registries_conf,
+    "hosts-toml": read_hosts_toml,
+    "challenge": read_challenge,
+    "token": read_token,
+    "rate-limit": read_rate_limit,
+    "auth-file": read_auth_file,
 }
+TARGETS |= {name: each for name, each in line_targets.TARGETS.items() if name not in TARGETS}
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import pytest
 from imgverify.oci.manifest import Manifest
 from tests.fuzz import fuzz_parsers
 from tests.fuzz.fuzz_parsers import REFUSED, TARGETS, Tally, attempt, fuzz, mutate, seeds
+from tests.fuzz.line_targets import TAKE_ANYTHING
 
 if TYPE_CHECKING:
     from tests.fuzz.fuzz_parsers import Target
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 def test_fuzzing_finds_nothing_and_reaches_everything() -> None:
     tallies = fuzz(TARGETS, range(400))
     assert tallies.keys() == TARGETS.keys()
-    for tally in tallies.values():
+    for name, tally in tallies.items():
         assert tally.crashes == []
-        assert min(tally.accepted, tally.refused) > 10
+        assert tally.accepted > 10
+        assert tally.refused > 10 or name in TAKE_ANYTHING
 
 
 @pytest.mark.parametrize("name", TARGETS)

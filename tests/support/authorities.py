@@ -83,14 +83,14 @@ class Issuer:
     def root(cls, common: str, *, until: datetime = SIGNED + 10 * YEAR) -> Issuer:
         key = new_key()
         subject = name(common)
-        builder = _builder(subject, subject, key, (SIGNED - YEAR, until))
+        builder = _builder((subject, subject), (key, key), (SIGNED - YEAR, until))
         return cls(key, _issuer_extensions(builder).sign(key, hashes.SHA256()))
 
     def issuer(self, common: str, *, until: datetime = SIGNED + 5 * YEAR) -> Issuer:
         """Issue the certificate of an authority below this one."""
         key = new_key()
         period = SIGNED - YEAR / 2, until
-        builder = _builder(name(common), self.certificate.subject, key, period)
+        builder = _builder((name(common), self.certificate.subject), (key, self.key), period)
         certificate = _issuer_extensions(builder).sign(self.key, hashes.SHA256())
         return Issuer(key, certificate, self.chain)
 
@@ -104,28 +104,32 @@ class Issuer:
         serial: int | None = None,
     ) -> x509.Certificate:
         subject = x509.Name([]) if subject is None else subject
-        builder = _builder(subject, self.certificate.subject, key, period, serial=serial)
+        names = subject, self.certificate.subject
+        builder = _builder(names, (key, self.key), period, serial=serial)
         for each, critical in extensions:
             builder = builder.add_extension(each, critical)
         return builder.sign(self.key, hashes.SHA256())
 
 
 def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: SigningKey,
+    names: tuple[x509.Name, x509.Name],
+    keys: tuple[SigningKey, SigningKey],
     period: tuple[datetime, datetime],
     *,
     serial: int | None = None,
 ) -> x509.CertificateBuilder:
+    """Begin a certificate; of names and keys the subject's come first, then the issuer's."""
+    own, above = (each.public_key() for each in keys)
     return (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
+        .subject_name(names[0])
+        .issuer_name(names[1])
+        .public_key(own)
         .serial_number(next(_serials) if serial is None else serial)
         .not_valid_before(period[0])
         .not_valid_after(period[1])
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(own), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above), critical=False)
     )
 
 

@@ -34,12 +34,19 @@ class FakeRegistry(LoopbackRegistry):
         mounts: Sequence[Answer] = (),
         guard: Answer | None = None,
         certificate: tuple[Path, Path] | None = None,
+        clients: Path | None = None,
     ) -> None:
-        """Serve TLS with `certificate`: the files of the chain and of the key."""
+        """Serve TLS with `certificate`: the files of the chain and of the key.
+
+        Clients have to show a certificate of the authority in `clients`.
+        """
         tls = None
         if certificate is not None:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(*certificate)
+            if clients is not None:
+                tls.verify_mode = ssl.CERT_REQUIRED
+                tls.load_verify_locations(clients)
         super().__init__(shelf or Shelf(), [self._answer], tls=tls)
         self.mounts = tuple(mounts)
         self.guard = guard

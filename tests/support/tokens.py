@@ -6,7 +6,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -55,7 +55,8 @@ class TokenService:
     `users` (name → password) get tokens, anybody does where `anonymous`. A token is told to live
     `expires_in` seconds (None: not told), lives `lifetime` seconds and is good for `uses`
     requests. A scope is granted if it asks for nothing but `pull` of a repository not in `denied`.
-    `field` is the name the token has in the answer.
+    `field` is the name the token has in the answer. `sign` makes the token of whom it is for and
+    what it allows; without it tokens are random, and known here alone.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class TokenService:
         self.anonymous = anonymous
         self.denied = denied
         self.field = field
-        self.expires_in: int | None = 300
+        self.expires_in: object = 300
+        self.sign: Callable[[str, frozenset[str]], str] | None = None
         self.lifetime = 300.0
         self.uses: int | None = None
         self.issued = 0
@@ -92,7 +94,8 @@ class TokenService:
             return error(HTTPStatus.BAD_REQUEST, "UNAUTHORIZED", f"not my service: {service}")
         if not self._knows(request, dict(form)):
             return error(HTTPStatus.UNAUTHORIZED, "UNAUTHORIZED", "incorrect username or password")
-        return self._issue({each for word in words for each in word.split()})
+        user = dict(form).get("account", "")
+        return self._issue(user, {each for word in words for each in word.split()})
 
     def revoke(self) -> None:
         """Make every token that was issued invalid."""
@@ -124,9 +127,9 @@ class TokenService:
             user = known
         return user[0] in self.users and self.users[user[0]] == user[1]
 
-    def _issue(self, scopes: set[str]) -> Response:
+    def _issue(self, user: str, scopes: set[str]) -> Response:
         granted = frozenset(each for each in scopes if self._allows(each))
-        token = secrets.token_urlsafe(16)
+        token = self.sign(user, granted) if self.sign else secrets.token_urlsafe(16)
         with self._lock:
             self.issued += 1
             self._grants[token] = _Grant(granted, time.monotonic() + self.lifetime)
@@ -146,17 +149,19 @@ class BearerGuard:
     """Lets in who has a token of `tokens` for the repository.
 
     An empty `realm` is `/token` on the host and scheme of the registry itself. `challenge`
-    replaces the whole WWW-Authenticate header.
+    replaces the whole WWW-Authenticate header. `inside` comes before a repository's name in the
+    scope that is wanted, as in a registry that calls its repositories otherwise than the world.
     """
 
     tokens: TokenService
     realm: str = ""
     challenge: str = ""
     scheme: str = "http"
+    inside: str = ""
 
     def __call__(self, request: Request) -> Response | None:
         named = re.fullmatch("/v2/(.+)/(?:manifests|blobs|referrers|tags)/[^/]+", request.path)
-        scope = f"repository:{named[1]}:pull" if named else ""
+        scope = f"repository:{self.inside}{named[1]}:pull" if named else ""
         kind, _, token = (request.header("Authorization") or "").partition(" ")
         problem: str | None = ""
         if kind.lower() == "bearer":

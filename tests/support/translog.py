@@ -83,7 +83,7 @@ class Log:
         entry = {
             "logIndex": str(index if self.tiled else index + 9000),
             "logId": {"keyId": text(self.log_id)},
-            "kindVersion": {"kind": body["kind"], "version": body["apiVersion"]},
+            "kindVersion": {"kind": body.get("kind"), "version": body.get("apiVersion")},
             "inclusionProof": self.proof(index),
             "canonicalizedBody": text(data),
         }

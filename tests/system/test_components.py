@@ -8,6 +8,10 @@ from tests.support import components
 SAYS_WHO_IT_IS = {
     "docker-registry": ("--version", "distribution"),
     "skopeo": ("--version", "skopeo version"),
+    "nginx": ("-v", "nginx version"),
+    "tinyproxy": ("-v", "tinyproxy"),
+    "containerd": ("--version", "containerd "),
+    "docker.io": ("--version", "Docker version"),
     "distribution": ("--version", "distribution"),
     "olareg": ("version", f"v{make.peer_table()['olareg']['version']}"),
 }

@@ -52,16 +52,24 @@ def _fill(registries: tuple[FakeRegistry, ...], size: int) -> None:
 # A new process starts with the peak of the one that made it: let a small one make it.
 SMALL = """
 import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024, status)
 """
 
 
-def _peak(command: list[str]) -> int:
-    """Run imgverify and return its largest resident size in bytes."""
+def peak_of(command: list[str]) -> tuple[int, int]:
+    """Run imgverify and return its largest resident size in bytes, and its exit status."""
     words = [sys.executable, "-S", "-c", SMALL, sys.executable, "-m", "imgverify", *command]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600)
-    return int(done.stdout)
+    peak, status = map(int, done.stdout.split())
+    return peak, status
+
+
+def _peak(command: list[str]) -> int:
+    """Run what has to succeed, and return its largest resident size in bytes."""
+    peak, status = peak_of(command)
+    assert status == 0
+    return peak
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def pair(servers: Pair) -> Pair:
 def clean_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nobody's credentials, and no wish about colours."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("DOCKER_CONFIG", "NO_COLOR", "_IMGVERIFY_COMPLETE"):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    credentials = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME")
+    for name in (*credentials, "NO_COLOR", "_IMGVERIFY_COMPLETE"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,8 @@ USAGE = [
     ("verify",),
     ("verify", "nginx"),
     ("verify", "nginx", "--mirror", "a b"),
+    ("verify", "nginx", "--mirror", "999.1.1.1"),
+    ("verify", "0127.0.0.1/nginx", "--mirror", "mirror.example"),
     ("verify", "NGINX:Ä", "--mirror", "mirror.example"),
     ("verify", "nginx", "web", "--mirror", "mirror.example/one"),
     ("verify", "nginx", "--mirror", "docker.io"),
@@ -174,7 +177,8 @@ def test_a_signal_ends_a_pull_and_says_so(
         os.kill(os.getpid(), number)
         return call.response
 
-    pair.mirror.play(Custom(interrupt, when=BLOBS), Hang(when=BLOBS))
+    # Once: a second signal may find the program's own handler gone, and end the tests.
+    pair.mirror.play(Custom(interrupt, when=replace(BLOBS, last=1)), Hang(when=BLOBS))
     before = signal.getsignal(number)
     done = run("pull", pair.name(), *pair.options, "--to", f"oci:{tmp_path}/out:1")
     assert (done.status, done.out) == (130, "")

@@ -179,6 +179,17 @@ def test_a_falsified_layer_comes_from_upstream_and_is_told(
     assert f"{pair.mirror.host} served other bytes" in done.err
 
 
+def test_a_pull_of_a_platform_that_is_not_published_is_no_verdict(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    wanted = ("--platform", "linux/mips", "--to", f"oci:{tmp_path}/out:1")
+    done = run("pull", pair.name(), *pair.options, *wanted)
+    assert (done.status, done.out) == (2, "")
+    assert done.err == (
+        "imgverify: upstream publishes nothing for linux/mips\n  it has linux/amd64\n"
+    )
+
+
 def test_what_nobody_gives_is_not_stored(run: Run, pair: Pair, tmp_path: Path) -> None:
     for each in (pair.upstream, pair.mirror):
         each.play(FlipByte(0, when=BLOBS))

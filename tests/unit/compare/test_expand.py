@@ -124,6 +124,51 @@ def test_tar_loop_bomb_of_many_members() -> None:
         unpacked(member * 200, GZIP)
 
 
+EMPTY = {
+    "gzip": (gzip.compress(b"", mtime=0), GZIP),
+    "zstd": (zstandard.ZstdCompressor().compress(b""), ZSTD),
+    "zstd-skippable": (b"\x50\x2a\x4d\x18" + bytes(4), ZSTD),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_tar_loop_bomb_streams_of_nothing_cost_what_their_number_costs(name: str) -> None:
+    member, compression = EMPTY[name]
+    started = time.thread_time()
+    assert unpacked(member * 80_000, compression, 4 * limits.MIB) == b""
+    # Two microseconds each; a copy of the chunk's rest for each of them takes a hundred.
+    assert time.thread_time() - started < 80_000 * 50e-6
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_tar_loop_bomb_streams_of_nothing_are_counted(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, compression = EMPTY[name]
+    monkeypatch.setattr(limits, "EXPANSION_MEMBERS", 1000)
+    assert unpacked(member * 1000, compression) == b""
+    with pytest.raises(LimitExceeded, match="more than 1000 compressed streams"):
+        unpacked(member * 1001, compression)
+
+
+def repeating_frame(blocks: int) -> bytes:
+    """A zstd frame of blocks that say: one byte, 131,072 times (RFC 8878 §3.1.1.2)."""
+    block = ((128 * limits.KIB) << 3 | 1 << 1).to_bytes(3, "little") + b"\0"
+    last = ((128 * limits.KIB) << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"\0"
+    window = bytes([(23 - 10) << 3])
+    return b"\x28\xb5\x2f\xfd\0" + window + block * (blocks - 1) + last
+
+
+def test_tar_loop_bomb_what_zstd_repeats_comes_in_pieces() -> None:
+    data = repeating_frame(8192)
+    pieces: list[int] = []
+    assert len(data) < 33_000
+    with pytest.raises(LimitExceeded):
+        pieces.extend(map(len, expand([data], ZSTD)))
+    assert max(pieces) <= 8 * limits.MIB
+    assert unpacked(repeating_frame(16), ZSTD) == bytes(2 * limits.MIB)
+
+
 def test_what_is_small_may_be_dense() -> None:
     assert unpacked(gzip.compress(ZEROS * 9, mtime=0), GZIP) == ZEROS * 9
 

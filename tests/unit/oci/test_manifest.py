@@ -149,6 +149,8 @@ def test_type_confusion_is_refused_whatever_the_document_is_called(
             read(document | {"mediaType": str(body)})
 
 
+SIGNATURE = {**seed("manifest/cosign-signature")}
+SIGNATURE.pop("mediaType", None)
 SAID = [None, INDEX, MANIFEST, mediatype.DOCKER_MANIFEST, mediatype.SCHEMA1, MediaType("a/b")]
 
 
@@ -158,11 +160,14 @@ def test_type_confusion_between_body_header_and_parent_is_refused(
 ) -> None:
     """The document's own type, the transport's and the parent's are the same where present."""
     said = {body, header, parent} - {None}
+    manifests = ({MANIFEST}, {mediatype.DOCKER_MANIFEST})
     for document, kinds, usual in (
-        (IMAGE, ({MANIFEST}, {mediatype.DOCKER_MANIFEST}), MANIFEST),
+        (IMAGE, manifests, MANIFEST),
+        (SIGNATURE, manifests, MANIFEST),
+        ({**IMAGE, "layers": []}, manifests, MANIFEST),
         (LIST, ({INDEX},), INDEX),
     ):
-        full = document | ({"mediaType": str(body)} if body else {})
+        full = {**document} | ({"mediaType": str(body)} if body else {})
         content = as_content(full)
         if said and said not in kinds:
             with pytest.raises(Malformed):

@@ -27,6 +27,8 @@ WORDS = st.text(LOWER + "_.-", min_size=1, max_size=20).filter(lambda text: text
         ("linux/arm", "linux/arm/v7"),
         ("linux/arm/v6", "linux/arm/v6"),
         ("windows/amd64", "windows/amd64"),
+        ("windows/amd64:10.0.20348.2113", "windows/amd64:10.0.20348.2113"),
+        ("linux/arm64/v8:1-A", "linux/arm64:1-A"),
     ],
 )
 def test_spellings_of_a_platform_have_one_canonical_form(text: str, canonical: str) -> None:
@@ -50,7 +52,9 @@ def test_any_text_parses_or_is_an_input_error(text: str) -> None:
     assert Platform.parse(str(platform)) == platform
 
 
-@pytest.mark.parametrize("text", ["", "linux", "/", "linux/", "/amd64", "a/b/c/d", "linux//v8"])
+@pytest.mark.parametrize(
+    "text", ["", "linux", "/", "linux/", "/amd64", "a/b/c/d", "linux//v8", "a/b:", "a:1/b"]
+)
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is not a platform") as caught:
         Platform.parse(text)
@@ -75,7 +79,7 @@ def test_a_document_s_platform_is_normalised_too() -> None:
     }
     platform = Platform.from_json(value)
     assert platform == Platform("windows", "arm64", "", "10.0.20348", ("win32k",))
-    assert str(platform) == "windows/arm64 (10.0.20348)"
+    assert str(platform) == "windows/arm64:10.0.20348"
 
 
 def test_null_means_absent_as_in_go() -> None:

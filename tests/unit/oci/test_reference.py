@@ -217,6 +217,16 @@ def test_a_url_is_told_to_be_none_and_what_to_write(text: str, rest: str) -> Non
         assert "secret" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "text", ["unix:///run/registry.sock", "UNIX://x/y", "npipe:////./pipe/registry"]
+)
+def test_a_socket_of_this_machine_is_no_registry(text: str) -> None:
+    for parse in (Reference.parse, Registry.parse, lambda url: parse_mirror(url, UPSTREAM)):
+        with pytest.raises(InvalidReference, match="a socket of this machine") as caught:
+            parse(text)
+        assert "over TCP" in caught.value.hint
+
+
 def test_an_empty_text_is_told_to_be_empty() -> None:
     for parse in (Reference.parse, Registry.parse, lambda text: parse_mirror(text, UPSTREAM)):
         with pytest.raises(InvalidReference, match="empty"):
@@ -279,6 +289,11 @@ def test_a_mirror_is_a_host_or_a_reference(text: str, mirror: str) -> None:
     assert str(parse_mirror(text, UPSTREAM)) == mirror + digest
 
 
+def test_docker_hub_in_the_place_of_another_host_is_asked_by_its_own_rules() -> None:
+    named = Reference.parse("m.example/nginx:1.27")
+    assert str(parse_mirror("docker.io", named)) == "docker.io/library/nginx:1.27"
+
+
 @pytest.mark.parametrize("text", ["mirror", "Mirror", "a" * 64])
 def test_a_mirror_without_a_host_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference, match="neither a registry's host"):
@@ -290,14 +305,14 @@ def test_path_of_hexadecimal_digits_with_a_namespace_is_a_repository(name: str) 
     assert Reference.parse(f"library/{name}").repository.path == f"library/{name}"
 
 
-@pytest.mark.parametrize("path", ["/v2", "/custom/v2", "/artifactory/api/docker/hub-remote/v2"])
+@pytest.mark.parametrize("path", ["", "/v2", "/custom/v2", "/artifactory/api/docker/hub-remote/v2"])
 def test_an_api_may_lie_at_another_path(path: str) -> None:
     assert Route(path).api_path == path
 
 
 @pytest.mark.parametrize(
     "path",
-    ["", "v2", "/", "/v2/", "//v2", "/a/../v2", "/./v2", "/a b", "/v2\n", "/v2?ns=x", "/%2e"],
+    ["v2", "/", "/v2/", "//v2", "/a/../v2", "/./v2", "/a b", "/v2\n", "/v2?ns=x", "/%2e"],
 )
 def test_an_api_path_that_a_url_would_not_keep_is_refused(path: str) -> None:
     with pytest.raises(InvalidReference, match="not a path"):

@@ -126,6 +126,10 @@ def test_homograph_host_may_be_written_in_its_ascii_form() -> None:
         "[::1]x",
         "[]",
         "[1.2.3.4]",
+        "999.1.1.1",
+        "1.2.3.256",
+        "0127.0.0.1",
+        "127.0.0.01",
         "[fe80::1%eth0]",
         "[::g]",
         "::1",
@@ -138,3 +142,17 @@ def test_a_host_that_is_none_is_refused(host: str) -> None:
         Registry.parse(host)
     with pytest.raises(InvalidReference):
         Reference.parse(f"{host}:80/x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["user:hunter2@reg.test", "user:hunter2@reg.test:5000", "hunter2@reg.test", "a:hunter2@[::1]"],
+)
+def test_a_password_before_a_host_is_not_quoted(text: str) -> None:
+    for read in (Registry.parse, lambda each: parse_mirror(each, UPSTREAM)):
+        with pytest.raises(InvalidReference, match="without a user") as caught:
+            read(text)
+        assert "hunter2" not in caught.value.message + caught.value.hint
+    with pytest.raises(InvalidReference) as caught:
+        Reference.parse(f"{text}/nginx")
+    assert "hunter2" not in caught.value.message + caught.value.hint

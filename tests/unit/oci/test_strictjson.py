@@ -1,6 +1,8 @@
 """JSON that every reader reads in the same way."""
 
 import json
+import re
+import time
 
 import pytest
 from hypothesis import given
@@ -99,9 +101,52 @@ def test_a_whole_surrogate_pair_is_one_character() -> None:
 @pytest.mark.parametrize("depth", [limits.JSON_DEPTH + 2, 1000, 100_000])
 def test_json_types_limits_hold_against_depth(opening: bytes, depth: int) -> None:
     closing = {b"[": b"]"}.get(opening, b"}")
-    with pytest.raises(LimitExceeded, match="nested deeper"):
+    with pytest.raises(LimitExceeded, match=r"nested deeper|more than"):
         loads(opening * depth + b"1" + closing * depth)
     assert loads(opening * 32 + b"1" + closing * 32)
+
+
+@pytest.mark.parametrize("empty", ["[]", "{}"])
+def test_json_types_limits_hold_for_what_is_inside_and_not_for_what_is_empty(empty: str) -> None:
+    depth = limits.JSON_DEPTH
+    assert loads(f"{'[' * depth}{empty}{']' * depth}".encode())
+    with pytest.raises(LimitExceeded, match="nested deeper"):
+        loads(f"{'[' * depth}[{empty}]{']' * depth}".encode())
+
+
+@pytest.mark.parametrize(
+    "one", ["1", "{}", "[]", '""', '"a\\\\"', '{"a":1}', "1.5", "null", '"[{"']
+)
+@pytest.mark.parametrize("size", [1_000_000, 4_000_000])
+def test_split_parse_alloc_very_many_values_are_refused_before_they_are_made(
+    one: str, size: int
+) -> None:
+    text = "[" + ",".join([one] * (size // (len(one) + 1))) + "]"
+    started = time.process_time()
+    with pytest.raises(LimitExceeded, match="more than 65536 values"):
+        loads(text.encode())
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("text", [",", "[{", '\\",', '"', "\\", '\\\\",{'])
+def test_what_stands_in_a_text_does_not_count_as_values(text: str) -> None:
+    value = {"Labels": {"a": text * 300_000, "b": "x"}, "c": [1, 2]}
+    assert loads(json.dumps(value).encode()) == value
+
+
+def test_as_many_values_are_read_as_the_other_bounds_allow() -> None:
+    tags = {"name": "a", "tags": [f"1.{number}" for number in range(limits.TAGS)]}
+    assert loads(json.dumps(tags).encode()) == tags
+    entry = {
+        "mediaType": "a/b",
+        "digest": "sha256:" + "0" * 64,
+        "size": 1,
+        "urls": ["a", "b"],
+        "platform": {"os": "a", "architecture": "b", "variant": "c", "os.features": ["d"] * 10},
+        "annotations": {f"key{number}": "[{,}]" for number in range(40)},
+    }
+    index = {"manifests": [entry] * limits.INDEX_ENTRIES}
+    assert loads(json.dumps(index).encode()) == index
 
 
 @pytest.mark.parametrize(
@@ -110,6 +155,20 @@ def test_json_types_limits_hold_against_depth(opening: bytes, depth: int) -> Non
 def test_json_types_limits_hold_against_numbers(number: str) -> None:
     with pytest.raises(LimitExceeded, match="64 bits"):
         loads(f'{{"size": {number}}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "unit", [b"0,", b"[],", b"{},", b'"",', b"0e0,", b'{"":0},', b"[" * 30 + b"]" * 30 + b","]
+)
+def test_json_types_limits_split_parse_alloc_hold_against_many_values(unit: bytes) -> None:
+    many = b"[" + unit * (limits.CONFIG_SIZE // len(unit)) + b"0]"
+    started = time.thread_time()
+    with pytest.raises(LimitExceeded, match="values"):
+        loads(many)
+    # It takes some milliseconds, and took seconds while there was no limit.
+    assert time.thread_time() - started < 0.5
+    few = limits.JSON_VALUES // len(re.findall(rb"[,\[{]", unit)) - 1
+    assert loads(b"[" + unit * few + b"0]")
 
 
 @pytest.mark.parametrize("number", [limits.INT64_MAX, -limits.INT64_MAX - 1, 0])
@@ -200,3 +259,17 @@ def test_a_case_variant_is_named_with_what_it_is_taken_for() -> None:
 def test_a_document_that_is_no_object_is_named(data: bytes) -> None:
     with pytest.raises(Malformed, match="the thing is not a JSON object"):
         load_object(data, "the thing")
+
+
+def test_within_a_foreign_field_keys_may_differ_in_case() -> None:
+    data = b'{"predicate":{"a":{"B":1,"b":2}},"own":{"c":1}}'
+    assert loads(data, frozenset({"predicate"}))
+    assert load_object(data, "it", frozenset({"predicate"}))
+    for wrong in (data, data.replace(b'"c":1', b'"c":1,"C":2')):
+        with pytest.raises(Malformed, match="differ only in case"):
+            loads(wrong, frozenset({"other"} if wrong is data else {"predicate"}))
+    with pytest.raises(Malformed, match="duplicate"):
+        loads(b'{"predicate":{"a":1,"a":2}}', frozenset({"predicate"}))
+    deep = b'{"predicate":' + b"[" * 40 + b"]" * 40 + b"}"
+    with pytest.raises(LimitExceeded, match="nested"):
+        loads(deep, frozenset({"predicate"}))

@@ -80,10 +80,11 @@ class Scene:
         sink: Sink | None = None,
         progress: Progress | None = None,
         grades: Sequence[Grade] = (),
+        network: Network | None = None,
     ) -> Delivery:
         return pull(
             self.verdict(item.digest, grades),
-            self.network,
+            network or self.network,
             sink or LayoutSink(self.out, TAG),
             progress=progress or Silence(),
             platforms=platforms,
@@ -91,6 +92,10 @@ class Scene:
 
     def repository(self, registry: FakeRegistry) -> Repository:
         return self.name(registry).repository
+
+    def hurried(self, seconds: float) -> Network:
+        """The same network, with as little time as this."""
+        return Network(self.network.settings, CredentialStore(), Deadline.after(seconds))
 
 
 @contextmanager

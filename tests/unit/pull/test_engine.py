@@ -214,6 +214,10 @@ def test_an_index_has_bounds(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(limits, "INDEX_CHILDREN", 1)
     with pytest.raises(LimitExceeded, match="more than 1 images"):
         scene.pull(outer)
+    monkeypatch.undo()
+    monkeypatch.setattr(limits, "MANIFESTS_SIZE", 1000)
+    with pytest.raises(LimitExceeded, match="more than 1000 bytes together"):
+        scene.pull(outer)
     assert not scene.out.exists()
 
 

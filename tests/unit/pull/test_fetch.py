@@ -289,9 +289,31 @@ def test_every_source_is_named_when_all_fail(wide_scene: Scene) -> None:
         each.play(Status(404, when=on_blob(blob_of(item))))
     with pytest.raises(StoreError) as caught:
         scene.pull(item, grades=[Grade.IDENTICAL, Grade.STALE, Grade.SUBSET])
-    assert caught.value.message.count("mirror:") == 3
-    assert caught.value.message.count("upstream:") == 1
+    for each in scene.mirrors:
+        assert f"mirror: {each.host} answered 404" in caught.value.message
+    assert f"upstream: {scene.upstream.host} answered 404" in caught.value.message
     assert_no_image(scene.out)
+
+
+def test_whoever_falsifies_is_named_when_all_do(scene: Scene, item: Image) -> None:
+    for each in scene.registries:
+        each.play(FlipByte(CUT, when=on_blob(blob_of(item))))
+    with pytest.raises(StoreError) as caught:
+        scene.pull(item)
+    assert f"mirror {scene.mirror.host}: asked for" in caught.value.message
+    assert f"upstream {scene.upstream.host}: asked for" in caught.value.message
+
+
+@pytest.mark.parametrize("part", ["/manifests/", "/blobs/"])
+def test_a_source_that_there_was_no_time_to_ask_is_not_accused(
+    scene: Scene, item: Image, part: str
+) -> None:
+    scene.mirror.play(Stall(100, when=When("GET", part)))
+    with pytest.raises(StoreError) as caught, scene.hurried(0.5) as network:
+        scene.pull(item, network=network)
+    assert f"mirror: {scene.mirror.host}: no complete answer within" in caught.value.message
+    assert "upstream" not in caught.value.message
+    assert "--timeout" in caught.value.hint
 
 
 def test_a_later_run_goes_on_with_what_an_earlier_one_left(scene: Scene, item: Image) -> None:

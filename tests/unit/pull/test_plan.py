@@ -7,6 +7,7 @@ import pytest
 from imgverify.errors import InputError
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import Index, Manifest, parse_manifest
+from imgverify.oci.mediatype import OCI_INDEX
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
 from imgverify.pull.plan import Plan, plan, require_platforms, wanted_children
@@ -79,6 +80,40 @@ def test_a_child_that_is_listed_twice_is_wanted_once() -> None:
         WHOLE, first.descriptor, replace(first.descriptor, platform=Platform("linux", "s390x"))
     )
     assert len(wanted_children(parsed(twice), ())) == 1
+
+
+def test_a_child_that_is_listed_twice_for_one_platform_is_not_ambiguous() -> None:
+    first = WHOLE.images[0].descriptor
+    twice = parsed(list_with(WHOLE, first, replace(first, annotations=(("a", "b"),))))
+    assert wanted_children(twice, (AMD64,)) == (first,)
+
+
+def test_of_several_windows_the_version_tells() -> None:
+    children = [
+        replace(each.descriptor, platform=Platform("windows", "amd64", "", version))
+        for each, version in zip(WHOLE.images, ("10.0.1", "10.0.2"), strict=False)
+    ]
+    top = parsed(list_with(WHOLE, *children))
+    assert wanted_children(top, (Platform.parse("windows/amd64:10.0.2"),)) == (children[1],)
+    with pytest.raises(InputError, match="2 images for windows/amd64") as caught:
+        wanted_children(top, (Platform.parse("windows/amd64"),))
+    assert caught.value.hint == "name one of windows/amd64:10.0.1, windows/amd64:10.0.2"
+
+
+def test_of_several_that_nothing_tells_apart_one_is_asked_for_by_digest() -> None:
+    one, other = (replace(each.descriptor, platform=AMD64) for each in WHOLE.images[:2])
+    with pytest.raises(InputError, match="2 images for linux/amd64") as caught:
+        wanted_children(parsed(list_with(WHOLE, one, other)), (AMD64,))
+    assert caught.value.hint == f"ask for one by its digest: {one.digest}, {other.digest}"
+
+
+def test_what_an_index_in_the_index_offers_is_not_to_be_had_by_platform() -> None:
+    inner = replace(WHOLE.images[0].descriptor, platform=None, media_type=OCI_INDEX)
+    with pytest.raises(InputError) as caught:
+        wanted_children(parsed(list_with(WHOLE, inner, WHOLE.images[1].descriptor)), (AMD64,))
+    assert caught.value.hint == (
+        "it has linux/arm64, and an index within, which comes with the whole: without --platform"
+    )
 
 
 def test_attestations_do_not_count_as_a_platform() -> None:

@@ -13,10 +13,13 @@ from imgverify.errors import Side
 from imgverify.oci.digest import Digest
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry.client import Network, RemoteRepository
+from imgverify.registry.connect import Connector
 from imgverify.registry.credentials import CredentialStore
 from imgverify.registry.deadline import Deadline
 from imgverify.registry.session import Call, NetworkSettings, Session
+from imgverify.registry.tls import Security
 from imgverify.registry.transport import Transport
+from imgverify.registry.urls import registry_of
 from tests.support.image import put, release
 from tests.support.registry import FakeRegistry
 
@@ -25,7 +28,6 @@ TAG = "1.4"
 IMAGE = release("app", "1.4.2")
 OTHER = release("app", "1.4.1")
 ANYBODY = CredentialStore()
-SCOPE = f"repository:{PATH}:pull"
 
 
 def stock(registry: FakeRegistry) -> FakeRegistry:
@@ -81,18 +83,22 @@ def session(settings: NetworkSettings, credentials: CredentialStore = ANYBODY) -
 def call(
     registry: FakeRegistry, path: str = "/v2/", *, seconds: float = 5.0, method: str = "GET"
 ) -> Call:
-    where = Registry.parse(registry.host)
     url = httpx.URL(f"{registry.url}{path}")
-    return Call(method, url, where, SCOPE, Deadline.after(seconds), {"Accept": "*/*"})
+    place = named(registry.host).repository
+    return Call(method, url, place, Deadline.after(seconds), {"Accept": "*/*"})
 
 
 @contextlib.contextmanager
-def raw_server(*answers: bytes | Callable[[socket.socket], None]) -> Iterator[str]:
+def raw_server(
+    *answers: bytes | Callable[[socket.socket], None],
+    family: socket.AddressFamily = socket.AF_INET,
+) -> Iterator[str]:
     """Give the n-th connection the n-th answer (the last one for ever), then close it.
 
     An answer is sent once a request's head has arrived; a function does whatever it likes.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
+    address = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+    listener = socket.create_server((address, 0), family=family)
     stopping = threading.Event()
 
     def serve() -> None:
@@ -115,10 +121,10 @@ def raw_server(*answers: bytes | Callable[[socket.socket], None]) -> Iterator[st
     thread.start()
     port: int = listener.getsockname()[1]
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}" if family == socket.AF_INET else f"[::1]:{port}"
     finally:
         stopping.set()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1):
             pass
         listener.close()
         thread.join(5)
@@ -142,7 +148,8 @@ def request(host: str, *, seconds: float = 5.0, method: str = "GET") -> httpx.Re
 
 @contextlib.contextmanager
 def transport(*, insecure_tls: bool = False) -> Iterator[Transport]:
-    made = Transport(insecure_tls=insecure_tls)
+    connector = Connector(lambda url: Security(registry_of(url), insecure=insecure_tls))
+    made = Transport(connector)
     try:
         yield made
     finally:

@@ -1,8 +1,10 @@
 import base64
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -12,15 +14,19 @@ from imgverify.errors import (
     Unauthorized,
     Unreachable,
 )
-from imgverify.oci.reference import Registry
+from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry import session as session_module
 from imgverify.registry.credentials import Credentials, CredentialStore
+from imgverify.registry.session import NetworkSettings
 from imgverify.serve.loopback import Request, Response
-from tests.support.faults import Hang, Status, When
+from tests.support.faults import Hang, Redirect, Status, When
+from tests.support.image import put
 from tests.support.registry import FakeRegistry
 from tests.support.tokens import BasicGuard, BearerGuard, TokenService
 from tests.unit.registry.scene import (
+    IMAGE,
     PATH,
+    TAG,
     everything_said,
     named,
     network,
@@ -55,6 +61,10 @@ def known(registry: FakeRegistry, credentials: Credentials = ALICE) -> Credentia
 
 def authorizations(registry: FakeRegistry, path: str = "") -> set[str | None]:
     return {each.header("Authorization") for each in registry.seen(path=path)}
+
+
+def tokens_asked(registry: FakeRegistry) -> tuple[Request, ...]:
+    return registry.seen(path="/token")
 
 
 def fetch(registry: FakeRegistry, *also: str, credentials: CredentialStore | None = None) -> None:
@@ -126,12 +136,16 @@ def test_basic_without_credentials_is_an_error_that_says_what_to_do() -> None:
         assert caught.value.side is Side.MIRROR
 
 
-def test_a_wrong_password_is_sent_once() -> None:
-    with FakeRegistry(guard=BasicGuard({USER: "other"})) as running:
-        with pytest.raises(Unauthorized) as caught:
-            fetch(stock(running), credentials=known(running))
-        assert len(running.requests) == 2
-        assert PASSWORD not in everything_said(caught.value)
+def test_a_wrong_password_is_sent_once_for_each_request() -> None:
+    with (
+        FakeRegistry(guard=BasicGuard({USER: "other"})) as running,
+        repository(stock(running), credentials=known(running)) as remote,
+    ):
+        for count in (2, 3):
+            with pytest.raises(Unauthorized) as caught:
+                remote.manifest(named(running.host))
+            assert len(running.requests) == count
+            assert PASSWORD not in everything_said(caught.value)
 
 
 @pytest.mark.parametrize("header", ["", "Negotiate", "NTLM, Digest realm=x", '"', "Bearer" * 1000])
@@ -153,7 +167,250 @@ def test_two_challenges_the_first_that_can_be_answered_is(tokens: TokenService) 
         assert running.count(path="/token") == 1
 
 
+def test_several_challenges_in_several_headers_are_read_as_one_list(tokens: TokenService) -> None:
+    with FakeRegistry(mounts=[tokens]) as running:
+        realm = f'realm="{running.url}/token",service="registry.test"'
+
+        def guard(request: Request) -> Response | None:
+            refused = BearerGuard(tokens)(request)
+            more = (("WWW-Authenticate", "Negotiate"), ("WWW-Authenticate", f"Bearer {realm}"))
+            return refused and Response(401, more)
+
+        running.guard = guard
+        fetch(stock(running))
+        assert running.count(path="/token") == 1
+
+
+def test_a_challenge_that_must_not_be_answered_leaves_the_others(tokens: TokenService) -> None:
+    with FakeRegistry() as thief, FakeRegistry(mounts=[tokens]) as running:
+        evil = f'Bearer realm="{thief.url}/token",service="registry.test"'
+        for good in (f'Bearer realm="{running.url}/token",service="registry.test"', "Basic x=y"):
+            running.guard = BearerGuard(tokens, challenge=f"{evil}, {good}")
+            tokens.users = {USER: PASSWORD}
+            with contextlib.suppress(Unauthorized):
+                fetch(stock(running), thief.host, credentials=known(running))
+        assert thief.requests == ()
+        assert running.count(path="/token") == 1
+        assert any(str(each).startswith("Basic") for each in authorizations(running, "/v2/"))
+
+
+def test_a_refresh_token_is_no_password_for_the_registry() -> None:
+    store = Credentials("00000000", identity_token=REFRESH)
+    with FakeRegistry(guard=BasicGuard({})) as running:
+        with pytest.raises(Unauthorized, match="refuses access"):
+            fetch(stock(running), credentials=known(running, store))
+        assert authorizations(running) == {None}
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize(
+    ("credentials", "pair"),
+    [
+        (Credentials(identity_token=REFRESH), f":{REFRESH}"),
+        (Credentials("0000", identity_token=REFRESH), f"0000:{REFRESH}"),
+        (Credentials(USER, PASSWORD, REFRESH), f"{USER}:{PASSWORD}"),
+    ],
+)
+def test_where_post_is_not_supported_a_token_is_got_by_get(
+    guarded: FakeRegistry,
+    tokens: TokenService,
+    *,
+    credentials: Credentials,
+    pair: str,
+    status: int,
+) -> None:
+    user, _, password = pair.partition(":")
+    tokens.anonymous, tokens.users = False, {user: password}
+    guarded.play(Status(status, when=When("POST", "/token")))
+    fetch(guarded, credentials=known(guarded, credentials))
+    post, get = guarded.seen(path="/token")
+    assert (post.method, get.method) == ("POST", "GET")
+    assert get.header("Authorization") == f"Basic {base64.b64encode(pair.encode()).decode()}"
+    assert not any(REFRESH in str(each.query) for each in guarded.requests)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 501])
+def test_a_refused_refresh_token_is_not_tried_in_another_way(
+    guarded: FakeRegistry, status: int
+) -> None:
+    guarded.play(Status(status, when=When("POST", "/token")))
+    with pytest.raises((Unauthorized, Unreachable)):
+        fetch(guarded, credentials=known(guarded, Credentials(USER, PASSWORD, REFRESH)))
+    assert [each.method for each in guarded.seen(path="/token")] == ["POST"]
+
+
+def test_the_most_special_path_says_whom_to_be(guarded: FakeRegistry, tokens: TokenService) -> None:
+    host = Registry.parse(guarded.host)
+    store = CredentialStore(
+        {host: Credentials("all", "1"), Repository(host, "library"): Credentials("part", "2")}
+    )
+    tokens.anonymous, tokens.users = False, {"all": "1", "part": "2"}
+    put(guarded.shelf, "other/app", IMAGE, TAG)
+    with network(guarded.host, credentials=store) as net:
+        for path in (PATH, "other/app"):
+            place = Repository(host, path)
+            net.at(place, Side.MIRROR).manifest(Reference(place, TAG))
+        assert set(net.credential_sources) == {host, Repository(host, "library")}
+    asked = [dict(each.query) for each in guarded.seen(path="/token")]
+    assert [(each["account"], each["scope"]) for each in asked] == [
+        ("part", f"repository:{PATH}:pull"),
+        ("all", "repository:other/app:pull"),
+    ]
+
+
+# --- who refused whom -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["/home/alice/.docker/config.json", ""])
+def test_a_refusal_names_where_the_credentials_are_from(source: str) -> None:
+    with FakeRegistry(guard=BasicGuard({USER: "other"})) as running:
+        with pytest.raises(Unauthorized) as caught:
+            fetch(stock(running), credentials=known(running, replace(ALICE, source=source)))
+        whose = f"from {source}" if source else "that it was given"
+        message = f"{running.host} refuses access with the credentials {whose} (401)"
+        assert caught.value.message == message
+        assert f"log in again (docker login {running.host})" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["config", ""])
+def test_a_token_servers_refusal_names_it_and_the_registry(
+    guarded: FakeRegistry, tokens: TokenService, path: str
+) -> None:
+    tokens.anonymous = False
+    with FakeRegistry(mounts=[tokens]) as issuer:
+        guarded.guard = BearerGuard(tokens, realm=f"{issuer.url}/token")
+        with pytest.raises(Unauthorized) as caught:
+            fetch(guarded, issuer.host)
+        what = "gives nobody a token (401)"
+        assert caught.value.message == f"{guarded.host}: its token server {issuer.host} {what}"
+        assert f"log in (docker login {guarded.host})" in caught.value.hint
+    guarded.guard = BearerGuard(tokens)
+    with pytest.raises(Unauthorized) as caught:
+        fetch(guarded, credentials=known(guarded, replace(ALICE, source=path)))
+    whose = "from config" if path else "that it was given"
+    what = f"refuses the credentials {whose} (401)"
+    assert caught.value.message == f"{guarded.host}: its token server {what}"
+
+
+def test_a_password_that_a_token_server_refused_is_not_sent_again(
+    guarded: FakeRegistry, tokens: TokenService
+) -> None:
+    tokens.anonymous = False
+    errors: list[Unauthorized] = []
+    with repository(guarded, credentials=known(guarded)) as remote, ThreadPoolExecutor(8) as pool:
+
+        def ask(_: int) -> None:
+            with pytest.raises(Unauthorized) as caught:
+                remote.manifest(named(guarded.host))
+            errors.append(caught.value)
+
+        list(pool.map(ask, range(16)))
+    assert guarded.count(path="/token") == 1
+    assert len(set(map(id, errors))) == 16
+
+
 # --- tokens and time --------------------------------------------------------------------------
+
+
+def test_cross_source_creds_a_token_is_not_shown_to_a_registry_with_the_same_token_server(
+    guarded: FakeRegistry, tokens: TokenService
+) -> None:
+    """Else a mirror that names upstream's token server would be given upstream's token."""
+    tokens.anonymous, tokens.users = False, {USER: PASSWORD}
+    with FakeRegistry() as thief:
+        realm = f"{guarded.url}/token"
+        challenge = f'Bearer realm="{realm}",service="registry.test"'
+        thief.guard = BearerGuard(TokenService(), challenge=challenge)
+        with network(guarded.host, thief.host, credentials=known(guarded)) as net:
+            net.at(named(guarded.host).repository, Side.UPSTREAM).manifest(named(guarded.host))
+            with pytest.raises(Unauthorized):
+                net.at(named(thief.host).repository, Side.MIRROR).manifest(named(thief.host))
+        assert authorizations(thief) == {None}
+
+
+def test_a_token_that_is_too_narrow_is_made_wider_once(
+    guarded: FakeRegistry, tokens: TokenService
+) -> None:
+    guarded.guard = BearerGuard(tokens, inside="proxy/")
+    with repository(guarded) as remote:
+        for _ in range(2):
+            remote.manifest(named(guarded.host))
+    scopes = [
+        [value for name, value in each.query if name == "scope"] for each in tokens_asked(guarded)
+    ]
+    own = f"repository:{PATH}:pull"
+    assert scopes == [[own], [own, f"repository:proxy/{PATH}:pull"]]
+    assert guarded.count(path="/manifests/") == 4
+
+
+def test_a_wider_token_is_got_by_post_as_well(guarded: FakeRegistry, tokens: TokenService) -> None:
+    tokens.refresh_tokens = frozenset({REFRESH})
+    guarded.guard = BearerGuard(tokens, inside="proxy/")
+    fetch(guarded, credentials=known(guarded, Credentials(identity_token=REFRESH)))
+    assert [each.method for each in tokens_asked(guarded)] == ["POST", "POST"]
+
+
+def test_an_expired_token_that_was_made_wider_is_renewed_as_wide(
+    guarded: FakeRegistry, tokens: TokenService
+) -> None:
+    guarded.guard = BearerGuard(tokens, inside="proxy/")
+    with repository(guarded) as remote:
+        remote.manifest(named(guarded.host))
+        tokens.revoke()
+        remote.manifest(named(guarded.host))
+    assert tokens.issued == 3
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "",
+        f"repository:{PATH}:pull",
+        "repository:other/app:push",
+        "registry:catalog:*",
+        "repository:a:pull\\\n",
+        "nonsense",
+    ],
+)
+def test_what_allows_no_pull_beyond_is_not_asked_for(tokens: TokenService, scope: str) -> None:
+    with FakeRegistry(mounts=[tokens]) as running:
+        realm = f'realm="{running.url}/token",service="registry.test"'
+        challenge = f'Negotiate scope="repository:x:pull", Bearer {realm},scope="{scope}"'
+        tokens.uses = 0
+        running.guard = BearerGuard(tokens, challenge=challenge)
+        with pytest.raises(Unauthorized, match="wants credentials"):
+            fetch(stock(running))
+        assert tokens.issued == 1
+
+
+def test_a_token_server_of_others_is_not_asked_in_the_registrys_words(tokens: TokenService) -> None:
+    tokens.users = {USER: PASSWORD}
+    with FakeRegistry(mounts=[tokens]) as issuer, FakeRegistry() as running:
+        realm = f"{issuer.url}/token"
+        running.guard = BearerGuard(tokens, realm=realm, inside="private/")
+        hosts = frozenset(map(Registry.parse, (running.host, issuer.host)))
+        pair = (Registry.parse(running.host), Registry.parse(issuer.host))
+        settings = NetworkSettings(hosts, token_servers=frozenset({pair}))
+        with network(settings=settings, credentials=known(running)) as net:
+            remote = net.at(named(stock(running).host).repository, Side.MIRROR)
+            with pytest.raises(Unauthorized, match="refuses access"):
+                remote.manifest(named(running.host))
+            running.guard = BearerGuard(tokens, realm=realm)
+            remote.manifest(named(running.host))
+        assert {dict(each.query)["scope"] for each in issuer.requests} == {
+            f"repository:{PATH}:pull"
+        }
+
+
+def test_a_redirect_within_the_registry_may_ask_for_credentials() -> None:
+    with FakeRegistry() as running:
+        put(running.shelf, "app", IMAGE, TAG)
+        running.play(Redirect("/v2/app/manifests/1.4", when=When(path=f"/v2/{PATH}/")))
+        running.guard = lambda request: (
+            None if PATH in request.path else BasicGuard({USER: PASSWORD})(request)
+        )
+        fetch(running, credentials=known(running))
+        assert len(running.requests) == 4
 
 
 def test_one_token_serves_a_repository(guarded: FakeRegistry, tokens: TokenService) -> None:
@@ -184,9 +441,9 @@ def test_a_token_near_its_end_is_renewed_before_it_is_refused(
     assert guarded.count(path="/manifests/") == 3
 
 
-@pytest.mark.parametrize("said", [None, 0, -5])
+@pytest.mark.parametrize("said", [None, 0, -5, 1.5, "300", "1", True, [], {}, 2**62])
 def test_a_token_of_unknown_life_lives_a_minute(
-    guarded: FakeRegistry, tokens: TokenService, said: int | None
+    guarded: FakeRegistry, tokens: TokenService, said: object
 ) -> None:
     tokens.expires_in = said
     with repository(guarded) as remote:

@@ -62,10 +62,10 @@ def test_a_realm_is_read_in_every_spelling_and_unclosed_is_empty(header: str, re
 
 
 def test_header_injection_parse_a_challenge_of_a_megabyte_is_refused_at_once() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(LimitExceeded, match="1000000 characters"):
         parse_challenges('Bearer realm="' + "a" * 999_986)
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.5
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,10 @@ def test_header_injection_parse_a_challenge_of_a_megabyte_is_refused_at_once() -
 )
 def test_header_injection_parse_the_longest_challenge_takes_linear_time(unit: str) -> None:
     header = ("Bearer a=" + unit * limits.CHALLENGE_LENGTH)[: limits.CHALLENGE_LENGTH]
-    start = time.perf_counter()
+    start = time.thread_time()
     parse_challenges(header)
-    assert time.perf_counter() - start < 0.1
+    # It takes some milliseconds; a square of the length would take seconds.
+    assert time.thread_time() - start < 0.5
 
 
 @given(st.text(max_size=200))

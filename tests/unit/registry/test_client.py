@@ -348,6 +348,15 @@ def test_an_ipv6_address_is_dialled_and_named_in_brackets() -> None:
     assert "refused" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("registry", "host"),
+    [("docker.io", "docker.io"), ("reg.test:443", "reg.test"), ("reg.test:80", "reg.test:80")],
+)
+def test_a_host_has_one_name_however_it_was_written(registry: str, host: str) -> None:
+    with network() as net:
+        assert net.at(named(registry).repository, Side.MIRROR).host == host
+
+
 def test_an_error_calls_off_what_still_runs(fake: FakeRegistry) -> None:
     with pytest.raises(StoreError), network(fake.host) as net:
         raise StoreError("disk full")

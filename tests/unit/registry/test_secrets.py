@@ -17,8 +17,9 @@ from imgverify.errors import (
 )
 from imgverify.oci.reference import Registry
 from imgverify.registry import session as session_module
-from imgverify.registry.auth import _refuse_foreign_realm
+from imgverify.registry.challenge import Challenge
 from imgverify.registry.credentials import Credentials, CredentialStore
+from imgverify.registry.tokenserver import TokenWish, wish_for
 from tests.support.faults import Body, DripHeaders, Gzip, Header, Reset, Status, When
 from tests.support.registry import FakeRegistry
 from tests.support.tokens import BearerGuard, TokenService
@@ -74,6 +75,16 @@ SECRETS = [
     pytest.param(Credentials(USER, PASSWORD), id="password"),
     pytest.param(Credentials(identity_token=REFRESH), id="identity-token"),
 ]
+
+
+def wish(host: str, realm: str, *shared: tuple[str, str]) -> TokenWish:
+    """The token that a registry is to be given which names that realm."""
+    registry = Registry.parse(host)
+    pairs = frozenset((Registry.parse(one), Registry.parse(other)) for one, other in shared)
+    challenge = Challenge("bearer", (("realm", realm), ("service", "x")))
+    return wish_for(
+        registry, challenge, httpx.URL(f"https://{host}/v2/"), ALICE, token_servers=pairs
+    )
 
 
 def realm_guard(realm: str) -> BearerGuard:
@@ -149,6 +160,20 @@ def test_realm_exfil_an_https_registry_cannot_name_an_address_or_leave_tls(
         assert running.count(path="/token") == 0
 
 
+@pytest.mark.parametrize("secret", [Credentials(), *SECRETS])
+@pytest.mark.parametrize(
+    "host", ["xn--a.invalid", "xn--zzzzzzzz.invalid", f"xn--{'a' * 50}.invalid"]
+)
+def test_malformed_crash_a_token_server_whose_name_is_no_idna_is_an_error(
+    host: str, secret: Credentials
+) -> None:
+    with (
+        FakeRegistry(guard=realm_guard(f"https://{host}/token")) as running,
+        pytest.raises((Unauthorized, Unreachable), match="xn--"),
+    ):
+        fetch(stock(running), credentials=known(running, secret))
+
+
 def test_an_https_registry_by_address_may_be_its_own_token_server(
     certificate: tuple[Path, Path], tokens: TokenService
 ) -> None:
@@ -162,17 +187,14 @@ def test_an_https_registry_by_address_may_be_its_own_token_server(
 
 
 def test_cred_host_match_docker_hub_has_a_token_server_of_its_own() -> None:
-    hub = Registry.parse("docker.io")
-    realm = httpx.URL("https://auth.docker.io/token")
-    _refuse_foreign_realm(hub, realm, Credentials(USER, PASSWORD))
+    assert wish("docker.io", "https://auth.docker.io/token").service == "x"
     for other in ("https://auth.docker.io.evil.test/", "https://xauth.docker.io/"):
         with pytest.raises(Unauthorized):
-            _refuse_foreign_realm(hub, httpx.URL(other), Credentials(USER, PASSWORD))
+            wish("docker.io", other)
 
 
 def test_cred_host_match_a_spelled_out_default_port_is_the_same_host() -> None:
-    realm = httpx.URL("https://reg.test/token")
-    _refuse_foreign_realm(Registry.parse("reg.test:443"), realm, Credentials(USER, PASSWORD))
+    assert wish("reg.test:443", "https://reg.test/token").is_own
 
 
 def test_cross_source_creds_each_secret_is_seen_by_its_registry_alone() -> None:
@@ -197,6 +219,22 @@ def test_cross_source_creds_each_secret_is_seen_by_its_registry_alone() -> None:
         assert not {None} ^ (authorizations(one) & authorizations(other))
         everything = (*one.requests, *other.requests)
         assert not any(each.header("Cookie") for each in everything)
+
+
+def test_cross_source_creds_a_token_is_not_for_another_registry_that_names_its_issuer(
+    tokens: TokenService,
+) -> None:
+    tokens.users, tokens.anonymous = {USER: PASSWORD}, False
+    with FakeRegistry(mounts=[tokens]) as one:
+        one.guard = BearerGuard(tokens)
+        with FakeRegistry(guard=BearerGuard(tokens, realm=f"{one.url}/token")) as thief:
+            with network(one.host, thief.host, credentials=known(stock(one))) as net:
+                net.at(named(one.host).repository, Side.UPSTREAM).manifest(named(one.host))
+                remote = net.at(named(thief.host).repository, Side.MIRROR)
+                with pytest.raises(Unauthorized):
+                    remote.manifest(named(thief.host))
+            assert one.requests[-1].header("Authorization") is None
+            assert authorizations(thief) == {None}
 
 
 # --- answers of token servers -----------------------------------------------------------------

@@ -2,6 +2,7 @@ import contextlib
 import gc
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from imgverify.errors import Interrupted, Unreachable
 from imgverify.oci import limits
 from imgverify.registry import transport as module
 from imgverify.registry.deadline import Deadline
-from imgverify.registry.transport import Transport, describe
+from imgverify.registry.failure import describe
+from imgverify.registry.transport import Transport
 from tests.support.faults import Header, Longer, Reset, Truncate, When
 from tests.support.registry import FakeRegistry, Shelf
 from tests.unit.registry.scene import OK, body, raw_server, receive_head, request, transport
@@ -62,6 +64,38 @@ def test_an_interim_answer_is_no_answer_and_the_one_after_it_nobody_elses(status
     with raw_server(answer) as host, transport() as made:
         assert body(made.handle_request(request(host))) == b""
         assert idle(made) == 0
+
+
+@pytest.mark.parametrize(("answer", "words"), [(HELLO, b"hello"), (b"", None)])
+def test_what_was_said_before_the_connection_ended_is_heard(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, words: bytes | None
+) -> None:
+    connected, ended = threading.Event(), threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connected.wait(5)
+        connection.sendall(answer)
+        # The next byte from the other side is an error to it.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        ended.set()
+
+    send = module._send
+
+    def late(connection: module._Connection, asked: httpx.Request) -> None:
+        connection.connect()
+        connected.set()
+        assert ended.wait(5)
+        time.sleep(0.05)
+        send(connection, asked)
+
+    monkeypatch.setattr(module, "_send", late)
+    with raw_server(serve) as host, transport() as made:
+        if words is None:
+            with pytest.raises(httpx.ReadError, match=r"(?i)reset|pipe"):
+                made.handle_request(request(host))
+        else:
+            assert body(made.handle_request(request(host))) == words
 
 
 def test_what_comes_after_an_answer_is_not_the_next_one() -> None:

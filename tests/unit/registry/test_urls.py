@@ -103,7 +103,14 @@ def test_url_parser_differential_what_the_guard_approves_is_what_is_dialled(
     scheme, host, port = _origin(url)
     assert (scheme, host) == (url.scheme, url.raw_host.decode())
     assert host.isascii()
-    assert approved == Registry.parse(f"[{host}]" if ":" in host else host) or approved.port == port
+    assert (approved.api.host, approved.port or {"http": 80, "https": 443}[scheme]) == (host, port)
+
+
+@pytest.mark.parametrize("host", ["xn--zzzzzzzz", "xn--a.test", f"xn--{'a' * 200}", "xn--"])
+def test_regex_idna_cpu_malformed_crash_an_ascii_name_is_never_decoded(host: str) -> None:
+    url = resolve_server_url(BASE, f"https://{host}/token")
+    assert not is_ip_literal(url)
+    assert _origin(url) == ("https", host, 443)
 
 
 def test_idna_a_registry_by_its_ascii_name_is_dialled_by_that_name() -> None:
@@ -180,6 +187,8 @@ def test_insecure_scope_a_default_port_may_be_spelled_out(
         ("1.reg.test", False),
         ("localhost", False),
         ("1e100.net", False),
+        ("xn--zzzzzzzz", False),
+        ("xn--a.test", False),
     ],
 )
 def test_realm_exfil_an_address_is_one_in_every_spelling(host: str, *, literal: bool) -> None:

@@ -30,6 +30,8 @@ REMOTE = st.text(st.sampled_from("ab:# [\\\n\x1b\u202e…é字") | st.characters
         ("std::string and [::1]", "std::string and [::1]"),
         ("##[group]", r"\x23#[group]"),
         ("###vso[x]", r"#\x23#vso[x]"),
+        ("##9_x[y]", r"\x23#9_x[y]"),
+        ("##\u00e9[y]", "\\x23#\u00e9[y]"),
         ("## heading", "## heading"),
         ("", ""),
     ],

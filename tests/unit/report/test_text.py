@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgverify.oci.reference import Reference
+from imgverify.report.explain import Occasion
 from imgverify.report.text import render_text
 from imgverify.verdict import (
     Coverage,
@@ -13,6 +14,7 @@ from imgverify.verdict import (
     Explanation,
     Grade,
     Level,
+    MirrorResult,
     UpstreamResult,
     Verdict,
 )
@@ -65,14 +67,14 @@ DENIED  docker.io/library/nginx:1.27
       config changed: config:Cmd, config:Env
     equal: linux/arm64
     not on the mirror: linux/s390x
-    only on the mirror: windows/amd64 (10.0)
+    only on the mirror: windows/amd64:10.0
     not on the mirror: 2 attestations
 
   errors:
     malformed (mirror m.example.cn): the mirror's image is not upstream's
       hint: take another mirror, and tell the keeper of this one
 
-  coverage: manifests read; layers not read (add --deep)
+  coverage: manifests read; layers not read
 """  # noqa: RUF001 - an en dash is how a range is written
 
 MIXED_TEXT = """\
@@ -88,6 +90,8 @@ ALLOWED  {A}
       layers 1–2 equal (20.0 MiB)
       config equal
     behind by at least 1 d 12 h
+    hint: have the mirror synchronised, use another, or imgverify pull, which takes from upstream \
+what the mirror lacks
 
   warnings:
     malformed (mirror mirror.example/docker.io): about malformed
@@ -116,6 +120,9 @@ DENIED  docker.io/library/nginx:1.27
       config rewritten, and says the same but for container_config
     claimed by the configs only: the recompressed layers were not read
       (add --deep)
+    hint: no signature or pin of upstream's digest holds for it; use a
+      mirror that copies unchanged, or imgverify pull, which takes
+      upstream's own bytes
 
   coverage: manifests read; layers not read (add --deep)
 """
@@ -130,7 +137,7 @@ INCONCLUSIVE  docker.io/library/nginx:1.27
     unreachable (upstream): no connection to registry-1.docker.io within 15 s
       hint: check the network, or name a lock file
 
-  coverage: manifests read; layers not read (add --deep)
+  coverage: manifests read; layers not all read
 """
 
 NO_MIRROR_TEXT = """\
@@ -266,6 +273,39 @@ def test_every_coverage_has_words() -> None:
     for coverage in Coverage:
         mirror = replace(IDENTICAL_MIRROR, coverage=coverage)
         assert "coverage: " in plain(verdict(Decision.ALLOW, mirror))
+
+
+def test_a_pull_calls_nothing_denied_that_it_takes_bytes_from() -> None:
+    text = render_text([MIXED], colour=False, width=None, occasion=Occasion.PULL)
+    assert "denied" not in text
+    assert "hint: have the mirror" not in text
+    assert "coverage of m.example.cn: manifests read; layers are hashed when they are" in text
+    assert "--deep" not in render_text([REPACKED], colour=False, width=60, occasion=Occasion.PULL)
+
+
+def test_a_pull_that_is_stopped_says_what_to_do() -> None:
+    diverged = verdict(Decision.DENY, replace(DIVERGED_MIRROR, findings=()))
+    text = render_text([diverged], colour=False, width=None, occasion=Occasion.PULL)
+    assert "hint: do not pull this image from this mirror" in text
+    assert "coverage: manifests read; layers not read\n" in text
+
+
+def test_a_comparison_forbids_nothing_and_gives_no_advice_on_mirrors() -> None:
+    same = render_text([IDENTICAL], colour=False, width=None, occasion=Occasion.COMPARE)
+    assert same.startswith("IDENTICAL  ")
+    text = render_text([REPACKED], colour=False, width=None, occasion=Occasion.COMPARE)
+    assert text.startswith("DIFFERENT  ")
+    assert "hint" not in text
+    assert "layers not read (add --deep)" in text
+
+
+@pytest.mark.parametrize("grade", [Grade.MISSING, Grade.STALE, Grade.REPACKAGED, Grade.DIVERGED])
+def test_who_is_denied_is_told_what_to_do(grade: Grade) -> None:
+    denied = MirrorResult(at("m.example"), grade, Explanation("why"), decision=Decision.DENY)
+    assert "\n  upstream → m.example:\n" in plain(verdict(Decision.DENY, denied))
+    assert "\n    hint: " in plain(verdict(Decision.DENY, denied))
+    undecided = replace(denied, decision=Decision.INCONCLUSIVE)
+    assert "hint: " not in plain(verdict(Decision.INCONCLUSIVE, undecided))
 
 
 def assert_harmless(text: str) -> None:

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from imgverify.errors import Reason, SignatureRejected
-from tests.support.authorities import SIGNED, new_key
-from tests.support.signer import RECIPES, WHO, Deployment, Signer, Specimen, email
+from tests.support.authorities import SIGNED, email, new_key
+from tests.support.signer import RECIPES, WHO, Deployment, Signer, Specimen
 from tests.unit.signature.grafting import TWIN, Part, parts_of
 
 IMAGES = [f'{{"schemaVersion":2,"image":{number}}}'.encode() for number in range(6)]

@@ -103,6 +103,25 @@ def test_a_conformance_case_ends_as_it_should(
         assert output.out.startswith(f"rejected ({reason}): ")
 
 
+def test_where_sigstore_python_differs_it_is_known_why() -> None:
+    """As recorded with the cases: four valid ones are beyond it, and it refuses all bad ones."""
+    differs = [row["case"] for row in rows("sigstore-bundle") if is_refused(row) != is_bad(row)]
+    assert sorted(differs) == [
+        "intoto-with-custom-trust-root",
+        "managed-key-and-trusted-root",
+        "managed-key-happy-path",
+        "trust-root-tsa-validity-end-inclusive",
+    ]
+
+
+def is_refused(row: Row) -> bool:
+    return bool(row["sigstore_python"]["result"] != "pass")
+
+
+def is_bad(row: Row) -> bool:
+    return bool(row["expected"] != "valid")
+
+
 # --- cosign, as containers/image has it -----------------------------------------------------------
 
 

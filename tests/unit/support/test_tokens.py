@@ -197,3 +197,24 @@ def test_faults_reach_the_token_endpoint(registry: FakeRegistry) -> None:
     registry.play(faults.Status(500, when=When(path="/token")))
     assert token(registry)[0].status == 500
     assert ask(registry)[0].status == 200
+
+
+def test_a_signed_token_says_for_whom_it_is_and_what_it_allows() -> None:
+    tokens = TokenService(users={"alice": "pa55"}, denied=frozenset({"secret"}))
+    tokens.sign = lambda user, scopes: f"{user}.{'.'.join(sorted(scopes))}"
+    with FakeRegistry(mounts=[tokens]) as issuer:
+        headers = basic("alice", "pa55")
+        answer = token(issuer, headers, account="alice", scope=f"{scope()} {scope('secret')}")
+        assert issued(answer) == f"alice.{scope()}"
+
+
+def test_a_registry_may_call_its_repositories_otherwise(registry: FakeRegistry) -> None:
+    tokens = TokenService()
+    registry.mounts, registry.guard = (tokens,), BearerGuard(tokens, inside="proxy/")
+    answer, _ = ask(registry, headers=bearer(issued(token(registry))))
+    assert answer.status == 401
+    assert f'scope="{scope(f"proxy/{NAME}")}",error="insufficient_scope"' in str(
+        answer.getheader("WWW-Authenticate")
+    )
+    wider = issued(token(registry, scope=scope(f"proxy/{NAME}")))
+    assert ask(registry, headers=bearer(wider))[0].status == 200

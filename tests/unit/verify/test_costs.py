@@ -1,8 +1,10 @@
 """What a question costs, and several mirrors."""
 
+from dataclasses import replace
+
 import pytest
 
-from imgverify.errors import InputError
+from imgverify.errors import InputError, Side
 from imgverify.oci.mediatype import Compression
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.policy.model import DEFAULT_POLICY
@@ -216,6 +218,17 @@ def test_insecure_settings_are_said_once_for_each_host(pair: World) -> None:
     notes = [each for each in pair.ask().findings if each.rule is Rule.INSECURE]
     assert {each.level for each in notes} == {Level.NOTE}
     assert len(notes) == 2
+
+
+def test_an_insecure_host_behind_a_redirect_is_said_too(pair: World) -> None:
+    elsewhere = Registry.parse("cdn.example:5000")
+    pair.holds(NEW, NEW)
+    settings = pair.network().settings
+    settings = replace(settings, insecure_http=settings.insecure_http | {elsewhere})
+    with Network(settings, CredentialStore(), Deadline.after(5)) as network:
+        verdict = verify(pair.question(), network, DEFAULT_POLICY, NOW)
+    assert verdict.findings[-1].message == f"{elsewhere} may have been reached over plain HTTP"
+    assert verdict.findings[-1].side is Side.LOCAL
 
 
 def test_no_space_for_a_layer_is_inconclusive(pair: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,7 @@ def test_upstream_down_fail_open_upstream_fails(
     (error,) = (each for each in verdict.findings if each.level == "error")
     assert error.side is Side.UPSTREAM
     assert error.rule in (Rule.UNREACHABLE, Rule.MALFORMED)
+    assert error.hint
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -126,6 +127,7 @@ def test_upstream_down_fail_open_the_mirror_fails(pair: World, name: str) -> Non
     assert grade(verdict) is (Grade.MISSING if missing else Grade.INCONCLUSIVE)
     if not missing and seconds_for(name) == 10:
         assert only(verdict).findings[0].side is Side.MIRROR
+        assert only(verdict).findings[0].hint
 
 
 def late(nth: int) -> Iterator[Fault]:

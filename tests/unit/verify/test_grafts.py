@@ -11,6 +11,7 @@ from imgverify.oci.digest import Digest
 from imgverify.oci.mediatype import Compression, MediaType
 from imgverify.oci.platform import Platform
 from imgverify.verdict import Coverage, Decision, Grade, Level, PlatformState, Rule
+from tests.support.faults import Status, When
 from tests.support.image import (
     AMD64,
     ARM64,
@@ -208,6 +209,7 @@ def test_process_before_verify_a_falsified_layer_never_meets_a_decompressor(
         pair.mirror.shelf.replace_blob(each.descriptor.digest, bytes(len(each.blob)))
     verdict = pair.ask(deep=True, policy=SAME_CONTENT)
     assert (verdict.decision, grade(verdict)) == (Decision.DENY, Grade.DIVERGED)
+    assert only(verdict).explanation.summary.endswith("than its own manifests name")
     assert met == []
 
 
@@ -362,3 +364,11 @@ def test_coverage_says_what_was_read(pair: World) -> None:
     for deep in (False, True):
         verdict = pair.put_question(pair.question(deep=deep), pulling=True)
         assert only(verdict).coverage is Coverage.MANIFESTS
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_coverage_does_not_count_layers_that_were_not_to_be_had(pair: World, status: int) -> None:
+    pair.holds(NEW, NEW)
+    layer = NEW.images[0].layers[0].descriptor.digest
+    pair.play("mirror", Status(status, when=When(path=str(layer))))
+    assert only(pair.ask(deep=True)).coverage is Coverage.MANIFESTS

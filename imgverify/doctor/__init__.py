@@ -1,0 +1,1 @@
+"""What a mirror really does, found out with few requests: gather, judge, render."""

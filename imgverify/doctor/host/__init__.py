@@ -1,0 +1,1 @@
+"""What this host's container runtimes would do for an image, and where that can be got around."""

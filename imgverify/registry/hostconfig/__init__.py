@@ -1,0 +1,1 @@
+"""What this host's container runtimes are configured to do: where each would look for an image."""
