@@ -18,7 +18,7 @@ FUNCTION_LINES = 40
 FILE_LINES = 400
 COMMAND_LINES = 80
 # Not commands: the group with its options, the clock and the environment, and what commands share.
-CLI_MODULES = ("app.py", "options.py", "output.py", "terminal.py", "__init__.py")
+CLI_MODULES = ("app.py", "options.py", "output.py", "signers.py", "terminal.py", "__init__.py")
 VAGUE_NAMES = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 MAY_START_PROGRAMS = ("registry/credhelper.py",)
 MAY_EXIT = ("__main__.py",)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from imgverify.cli.options import Asked, Manner
+    from imgverify.policy.model import Policy
+    from imgverify.policy.requirement import Requirement
     from imgverify.registry.client import Network
     from imgverify.registry.deadline import Deadline
     from imgverify.registry.hostconfig.choice import HostAccess
@@ -64,7 +66,14 @@ class App:
     quiet: bool
     verbose: bool
     config: Path | None
+    policy_file: Path | None
     now: datetime
+
+    def policy(self, requires: tuple[Requirement, ...]) -> Policy:
+        """Return what is decided by, with what is required of signatures beside."""
+        from imgverify.cli.rules import policy_from  # noqa: PLC0415 - after usage errors
+
+        return policy_from(self.policy_file, requires)
 
     def questions(
         self, images: tuple[str, ...], asked: Asked
@@ -195,6 +204,13 @@ class _Commands(click.Group):
     help="Credentials, as Docker's config.json or Podman's auth.json has them; no other file is"
     " read. Default: those of docker login, then those of podman login.",
 )
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What to accept for which images. Default: identical and subset, for all.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but the verdict and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what is done.")
 @click.option(
@@ -204,16 +220,17 @@ class _Commands(click.Group):
     show_default=True,
     help="Colour the verdict; auto means on a terminal.",
 )
-@click.option("--debug", is_flag=True, help="Show where an error came from.")
+# execute() reads it, also where parsing fails.
+@click.option("--debug", is_flag=True, expose_value=False, help="Show where an error came from.")
 @click.pass_context
 def cli(
     context: click.Context,
     *,
     config: Path | None,
+    policy_file: Path | None,
     quiet: bool,
     verbose: bool,
     color: str,
-    debug: bool,  # noqa: ARG001 - read by execute(), also where parsing fails
 ) -> ExitCode | None:
     """Is the image a mirror gives you the one upstream published?
 
@@ -226,6 +243,7 @@ def cli(
         quiet=quiet,
         verbose=verbose,
         config=config,
+        policy_file=policy_file,
         now=datetime.now(UTC),
     )
     if context.invoked_subcommand is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgverify.cli.output import print_verdicts, tell, write_report
 from imgverify.exitcode import of_verdicts
-from imgverify.policy.model import DEFAULT_POLICY
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
 from imgverify.pull.summary import details, summarise, with_delivery
@@ -23,18 +23,26 @@ if TYPE_CHECKING:
     from imgverify.cli.app import App
     from imgverify.cli.options import Manner
     from imgverify.exitcode import ExitCode
+    from imgverify.policy.model import Policy
     from imgverify.pull.progress import Progress
     from imgverify.registry.client import Network
     from imgverify.verdict import Verdict
     from imgverify.verify.question import Question
 
 
-def deliver(
-    app: App, question: Question, network: Network, *, destination: str, manner: Manner
-) -> ExitCode:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be delivered, by which policy, and where to."""
+
+    question: Question
+    policy: Policy
+    destination: str
+
+
+def deliver(app: App, order: Order, network: Network, *, manner: Manner) -> ExitCode:
     """Verify, store, and say what was stored; a verdict against it is printed instead."""
-    sink = open_sink(destination)
-    verdict = verify_for_pull(question, network, DEFAULT_POLICY, app.now)
+    question, sink = order.question, open_sink(order.destination)
+    verdict = verify_for_pull(question, network, order.policy, app.now)
     if verdict.decision is not Decision.ALLOW:
         print_verdicts([verdict], manner, colour=app.colour, occasion=Occasion.PULL)
         tell("imgverify: nothing was pulled")

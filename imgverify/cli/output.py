@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
-from imgverify.errors import StoreError
+from imgverify.errors import InvalidPolicy, StoreError
 from imgverify.report.escape import escape
 from imgverify.report.explain import Occasion
 
@@ -149,6 +149,11 @@ def network_lines(network: Network) -> Iterator[str]:
 
 def tell_error(error: ImgverifyError) -> None:
     """Say what happened, on which side, and what to do."""
+    if isinstance(error, InvalidPolicy):
+        # In the form that editors and CI runners know: FILE:LINE:COLUMN: message.
+        for line in error.message.split("\n"):
+            tell(escape(line, limit=2000))
+        return
     side = "" if error.side == "local" else f"{error.side.value}: "
     tell(f"imgverify: {side}{escape(error.message, limit=2000)}")
     if error.hint:

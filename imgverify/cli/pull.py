@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from imgverify.cli import options
+from imgverify.cli.signers import requirements_of, signs
 
 if TYPE_CHECKING:
     from imgverify.cli.app import App
+    from imgverify.cli.signers import Signers
     from imgverify.exitcode import ExitCode
 
 
@@ -23,10 +25,17 @@ if TYPE_CHECKING:
     help="Where to put it, as listed above.",
 )
 @options.asks
+@signs
 @options.in_manner(timeout=24 * 3600)
 @click.pass_obj
 def command(
-    app: App, *, image: str, destination: str, asked: options.Asked, manner: options.Manner
+    app: App,
+    *,
+    image: str,
+    destination: str,
+    asked: options.Asked,
+    signers: Signers,
+    manner: options.Manner,
 ) -> ExitCode:
     """Verify an image, then fetch exactly what was verified.
 
@@ -43,8 +52,10 @@ def command(
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
     """  # noqa: D301 - click's sign for lines that are kept
     (question,), access = app.questions((image,), asked)
+    policy = app.policy(requirements_of(signers))
 
-    from imgverify.cli.deliver import deliver  # noqa: PLC0415 - after usage errors
+    from imgverify.cli.deliver import Order, deliver  # noqa: PLC0415 - after usage errors
 
     with app.network(manner, access) as network:
-        return deliver(app, question, network, destination=destination, manner=manner)
+        order = Order(question, policy, destination)
+        return deliver(app, order, network, manner=manner)

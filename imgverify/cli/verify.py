@@ -40,13 +40,11 @@ def command(
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
     """  # noqa: D301 - click's sign for lines that are kept
     questions, access = app.questions(images, asked)
-    requires = requirements_of(signers)
+    policy = app.policy(requirements_of(signers))
 
-    from imgverify.policy.model import default_policy  # noqa: PLC0415 - after usage errors
-    from imgverify.verify import verify  # noqa: PLC0415 - as above
+    from imgverify.verify import verify  # noqa: PLC0415 - after usage errors
 
     with app.network(manner, access) as network:
-        policy = default_policy(requires)
         verdicts = [verify(each, network, policy, app.now) for each in questions]
     app.detail_sources(verdicts)
     print_verdicts(verdicts, manner, colour=app.colour)

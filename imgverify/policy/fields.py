@@ -19,7 +19,6 @@ T = TypeVar("T")
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 
 
 class Problems:
@@ -54,14 +53,6 @@ def fields_of(
         if name not in found:
             problems.note(node, f"the key {name!r} is missing")
     return found
-
-
-def entries_of(node: Node, problems: Problems) -> tuple[tuple[Text, Node], ...]:
-    """Return a map's keys and values where the keys are names of the user's; not empty."""
-    if not isinstance(node, Map) or not node.entries:
-        problems.note(node, "a map that is not empty is wanted here")
-        return ()
-    return node.entries
 
 
 def items_of(node: Node, problems: Problems) -> tuple[Node, ...]:
@@ -148,11 +139,3 @@ def parse_date(text: str) -> date:
         pass
     msg = f"{text!r} is not a day"
     raise InputError(msg, hint="write YYYY-MM-DD, such as 2027-01-31")
-
-
-def parse_number(text: str) -> int:
-    """Read a whole number of 1 or more; raises `InputError`."""
-    if not _NUMBER.fullmatch(text):
-        msg = f"{text!r} is not a whole number of 1 or more"
-        raise InputError(msg)
-    return int(text)

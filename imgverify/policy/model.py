@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from imgverify.policy.pattern import Pattern, most_specific
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Registry, Repository
+    from imgverify.oci.reference import Repository
     from imgverify.policy.requirement import Requirement
 
 #: What `accept` may list; `stale` has a bound of its own, the others are never acceptable.
@@ -27,15 +27,6 @@ class Enforcement(enum.StrEnum):
 
     ENFORCE = "enforce"
     WARN = "warn"
-
-
-class Rung(enum.StrEnum):
-    """Who may say what upstream's digest is, where upstream itself does not answer."""
-
-    UPSTREAM = "upstream"
-    LOCK = "lock"
-    WITNESSES = "witnesses"
-    SIGNATURE = "signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,42 +70,21 @@ class Exemption:
 
 
 @dataclass(frozen=True, slots=True)
-class Witnesses:
-    """Independent registries, of which so many have to agree on a digest."""
-
-    registries: tuple[Registry, ...]
-    at_least: int
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrySettings:
-    """How one registry is to be reached; `timeout` is in seconds, for each request."""
-
-    registry: Registry
-    timeout: float | None = None
-    max_connections: int | None = None
-    insecure_http: bool = False
-    insecure_tls: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules, of which the most specific one that matches an image decides; none denies.
-
-    `lock` is the path of a lock file as the policy file has it, relative to that file.
-    """
+    """Rules, of which the most specific one that matches an image decides; none denies."""
 
     rules: tuple[Rule, ...]
     exemptions: tuple[Exemption, ...] = ()
-    evidence: tuple[Rung, ...] = (Rung.UPSTREAM, Rung.LOCK)
-    witnesses: Witnesses | None = None
-    registries: tuple[RegistrySettings, ...] = ()
-    lock: str | None = None
 
     def rule_for(self, repository: Repository) -> Rule | None:
         """Return the rule that decides about a repository, None where no rule matches."""
         decides = most_specific([each.pattern for each in self.rules], repository)
         return next((each for each in self.rules if each.pattern == decides), None)
+
+    def also_requiring(self, requires: tuple[Requirement, ...]) -> Policy:
+        """Return the policy with requirements that hold beside those of each rule."""
+        rules = tuple(replace(each, requires=(*each.requires, *requires)) for each in self.rules)
+        return replace(self, rules=rules)
 
     def exemption_for(
         self, repository: Repository, digest: Digest, now: datetime
@@ -122,11 +92,6 @@ class Policy:
         """Return the exemption under which a digest is allowed."""
         holding = (each for each in self.exemptions if each.holds(repository, digest, now))
         return next(holding, None)
-
-
-def default_policy(requires: tuple[Requirement, ...] = ()) -> Policy:
-    """Return what holds where nothing but signatures is required."""
-    return Policy((Rule(requires=requires),))
 
 
 #: What holds where nothing else is said.

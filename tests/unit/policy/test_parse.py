@@ -7,8 +7,8 @@ import pytest
 from imgverify.errors import InvalidPolicy
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
-from imgverify.oci.reference import Reference, Registry
-from imgverify.policy.model import Enforcement, Policy, Rung, Witnesses
+from imgverify.oci.reference import Reference
+from imgverify.policy.model import DEFAULT_POLICY, Enforcement
 from imgverify.policy.parse import parse_policy
 from imgverify.policy.pattern import Pattern
 from imgverify.verdict import Grade
@@ -16,13 +16,6 @@ from imgverify.verdict import Grade
 DIGEST = Digest.of(b"redis")
 WHOLE = f"""\
 version: 1
-registries:
-  docker.m.example.cn: {{timeout: 20s, max-connections: 8}}
-  registry.local:5000: {{insecure: http}}
-  lab.example: {{insecure: tls}}
-evidence: [lock, witnesses]
-witnesses: {{registries: [quay.io, ghcr.io, gcr.io], at-least: 2}}
-lock: imgverify.lock
 rules:
   - match: docker.io/pytorch/**
     accept: [identical, repackaged]
@@ -57,20 +50,10 @@ def test_a_whole_policy_says_what_it_says() -> None:
     assert str(exemption.pattern) == "docker.io/library/redis"
     assert (exemption.digest, exemption.expires) == (DIGEST, date(2027, 1, 31))
     assert (exemption.reason, exemption.owner) == ("a patch", "ops")
-    assert policy.evidence == (Rung.LOCK, Rung.WITNESSES)
-    hosts = tuple(map(Registry.parse, ("quay.io", "ghcr.io", "gcr.io")))
-    assert policy.witnesses == Witnesses(hosts, 2)
-    assert policy.lock == "imgverify.lock"
-    fast, local, lab = policy.registries
-    assert (fast.timeout, fast.max_connections) == (20.0, 8)
-    assert (local.insecure_http, local.insecure_tls) == (True, False)
-    assert (lab.insecure_http, lab.insecure_tls) == (False, True)
 
 
-def test_the_least_policy_asks_upstream_and_the_lock() -> None:
-    policy = parse_policy(rules("- match: '**'"))
-    assert policy.evidence == (Rung.UPSTREAM, Rung.LOCK)
-    assert policy == Policy(policy.rules)
+def test_the_least_policy_takes_what_the_built_in_one_does() -> None:
+    assert parse_policy(rules("- match: '**'")) == DEFAULT_POLICY
 
 
 def test_an_exception_ends_with_its_day_in_utc() -> None:
@@ -124,31 +107,7 @@ def test_hub_normalise_ten_spellings_of_one_image_have_one_rule(spelling: str) -
         (rules("- match: '**'", "  stale: {max-age: }"), "4:19: text is wanted here"),
         (rules("- match: '**'", "  platforms: [linux]"), "4:15: 'linux' is not a platform"),
         (rules("- match: '**'", "  level: off"), "4:10: 'off' is none of enforce, warn"),
-        (rules("- match: '**'", "evidence: [tea]"), "4:12: 'tea' is none of upstream, lock,"),
-        (rules("- match: '**'", "evidence: [witnesses]"), "4:11: witnesses are counted on"),
-        (rules("- match: '**'", "lock: [a]"), "4:7: text is wanted here"),
-        (
-            rules("- match: '**'", "witnesses: {registries: [quay.io], at-least: 2}"),
-            "4:12: 2 witnesses are wanted, and 1 are named",
-        ),
-        (
-            rules("- match: '**'", "witnesses: {registries: [quay.io], at-least: 0}"),
-            "4:46: '0' is not a whole number",
-        ),
-        (rules("- match: '**'", "registries: {}"), "4:13: a map that is not empty"),
-        (rules("- match: '**'", "registries: {a_b.c: {}}"), "4:14: 'a_b.c' is not a registry's"),
-        (
-            rules("- match: '**'", "registries: {docker.io: {}, index.docker.io: {}}"),
-            "4:29: docker.io is there already, by another name",
-        ),
-        (
-            rules("- match: '**'", "registries: {quay.io: {insecure: yes}}"),
-            "4:34: 'yes' is none of http, tls",
-        ),
-        (
-            rules("- match: '**'", "registries: {quay.io: {max-connections: 1_0}}"),
-            "4:41: '1_0' is not a whole number",
-        ),
+        (rules("- match: '**'", "evidence: [lock]"), "4:1: unknown key 'evidence'"),
     ],
     ids=lambda each: each.split(": ", 1)[1] if isinstance(each, str) else "",
 )

@@ -9,7 +9,7 @@ import pytest
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.model import Policy, default_policy
+from imgverify.policy.model import DEFAULT_POLICY, Policy
 from imgverify.policy.requirement import Requirement
 from imgverify.signature.demand import NameRule
 from imgverify.verdict import Decision, Level, Rule, SubjectLevel, Verdict
@@ -36,7 +36,7 @@ def specimen(name: str, item: object = NEW) -> Specimen:
 
 def requiring(*specimens: Specimen, at_least: int = 1) -> Policy:
     demands = tuple(replace(each.demand, name=NAMED) for each in specimens)
-    return default_policy((Requirement(demands, at_least),))
+    return DEFAULT_POLICY.also_requiring((Requirement(demands, at_least),))
 
 
 def ask(world: World, policy: Policy, *platforms: Platform) -> Verdict:
@@ -211,7 +211,7 @@ def test_threshold_distinct_two_keys_are_two_signers(signed: World) -> None:
 def test_a_signed_name_has_to_be_the_images_unless_another_is_given(signed: World) -> None:
     made = specimen(COSIGN)
     attach(signed.upstream.shelf, PATH, NEW, made, place=Place.TAG)
-    bound = default_policy((Requirement((made.demand,)),))
+    bound = DEFAULT_POLICY.also_requiring((Requirement((made.demand,)),))
     verdict = ask(signed, bound)
     assert verdict.decision is Decision.DENY
     assert any("name-mismatch" in each.message for each in verdict.findings)
@@ -232,7 +232,7 @@ def test_an_image_without_a_mirror_is_held_against_its_signatures(signed: World)
 
 def test_signatures_are_not_looked_up_where_none_are_required(signed: World) -> None:
     attach(signed.upstream.shelf, PATH, NEW, specimen(KEYLESS), place=Place.REFERRER)
-    assert ask(signed, default_policy()).decision is Decision.ALLOW
+    assert ask(signed, DEFAULT_POLICY).decision is Decision.ALLOW
     assert signed.upstream.count(path="/referrers/") == 0
 
 

@@ -1,0 +1,104 @@
+"""A policy file on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.image import put
+from tests.unit.cli.conftest import FORGED, NEW, OLD, PATH, TAG, Pair, Run
+
+
+def policy(folder: Path, *lines: str) -> Path:
+    file = folder / "policy.yaml"
+    file.write_text("\n".join(["version: 1", *lines]) + "\n", encoding="utf-8")
+    return file
+
+
+def rule(pair: Pair, *more: str) -> list[str]:
+    return ["rules:", f"  - match: '{pair.upstream.host}/library/**'", *(f"    {e}" for e in more)]
+
+
+def verify(run: Run, pair: Pair, file: Path, *words: str) -> int:
+    return run("--policy", file, "verify", pair.name(), *pair.options, *words).status
+
+
+def test_a_file_decides_in_place_of_the_built_in_policy(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    put(pair.mirror.shelf, PATH, OLD, TAG)
+    assert verify(run, pair, policy(tmp_path, *rule(pair))) == 1
+    assert verify(run, pair, policy(tmp_path, *rule(pair, "stale: {max-age: 9999d}"))) == 0
+    assert verify(run, pair, policy(tmp_path, *rule(pair, "stale: {max-age: 1s}"))) == 1
+    assert verify(run, pair, policy(tmp_path, *rule(pair, "level: warn"))) == 0
+
+
+def test_an_image_that_no_rule_is_for_is_denied_unasked(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    file = policy(tmp_path, "rules: [{match: quay.io/**}]")
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert done.status == 1
+    assert "no-matching-rule" in done.out
+    assert pair.upstream.requests == pair.mirror.requests == ()
+
+
+def test_platforms_and_exceptions_count(run: Run, pair: Pair, tmp_path: Path) -> None:
+    assert verify(run, pair, policy(tmp_path, *rule(pair, "platforms: [linux/amd64]"))) == 0
+    assert verify(run, pair, policy(tmp_path, *rule(pair, "platforms: [linux/s390x]"))) == 1
+    put(pair.mirror.shelf, PATH, FORGED, TAG)
+    assert verify(run, pair, policy(tmp_path, *rule(pair))) == 1
+    exception = [
+        "exceptions:",
+        f"  - match: '{pair.upstream.host}/{PATH}'",
+        f"    digest: {FORGED.digest}",
+        "    reason: patched",
+        "    owner: ops",
+        "    expires: 2999-12-31",
+    ]
+    file = policy(tmp_path, *rule(pair), *exception)
+    done = run("--policy", file, "verify", pair.name(), *pair.options, "--format", "json")
+    assert done.status == 0
+    assert done.report["images"][0]["mirrors"][0]["exempted"]
+    assert done.report["images"][0]["pinned"].endswith(str(FORGED.digest))
+
+
+def test_a_pull_takes_the_mirrors_earlier_image_where_that_is_accepted(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    put(pair.mirror.shelf, PATH, OLD, TAG)
+    words = ["pull", pair.name(), *pair.options, "--to"]
+    done = run(*words, f"oci:{tmp_path}/new:1")
+    assert done.out.endswith(f"@{NEW.digest}\n")
+    file = policy(tmp_path, *rule(pair, "stale: {max-age: 9999d}"))
+    done = run("--policy", file, *words, f"oci:{tmp_path}/old:1")
+    assert (done.status, done.out) == (0, f"{pair.upstream.host}/{PATH}@{OLD.digest}\n")
+
+
+def test_every_mistake_of_a_file_is_told_with_its_place(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    file = policy(tmp_path, "rules:", "  - match: nginx", "    level: off")
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert (done.status, done.out) == (2, "")
+    lines = done.err.splitlines()
+    assert lines[0].startswith(f"{file}:3:12: 'nginx' is not a pattern")
+    assert lines[1].startswith(f"{file}:4:12: 'off' is none of enforce, warn")
+    assert pair.upstream.requests == ()
+
+
+def test_config_provenance_a_policy_that_everybody_may_write_is_refused(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    file = policy(tmp_path, *rule(pair))
+    file.chmod(0o666)
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert done.status == 2
+    assert f"chmod o-w {file}" in done.err
+
+
+@pytest.mark.parametrize("name", ["absent.yaml", "."])
+def test_a_policy_that_cannot_be_read_is_no_policy(
+    run: Run, pair: Pair, tmp_path: Path, name: str
+) -> None:
+    done = run("--policy", tmp_path / name, "verify", pair.name(), *pair.options)
+    assert (done.status, done.out) == (2, "")
