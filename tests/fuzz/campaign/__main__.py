@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PER_CORE = 3
 _SHOWN = 20
+_EVERY = 5000
 
 
 def report(tally: Tally, seconds: float, options: argparse.Namespace) -> int:
@@ -52,8 +53,8 @@ def report(tally: Tally, seconds: float, options: argparse.Namespace) -> int:
 
 def show(tally: Tally) -> None:
     """Tell who watches how far it is."""
-    if tally.cases % 100 == 0 and sys.stderr.isatty():
-        sys.stderr.write(f"\r{tally.cases} cases, {len(tally.failures)} failures ")
+    if tally.cases % _EVERY == 0:
+        sys.stderr.write(f"{tally.cases} cases, {len(tally.failures)} failures\n")
         sys.stderr.flush()
 
 

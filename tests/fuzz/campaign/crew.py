@@ -117,8 +117,10 @@ class _Shift:
         try:
             while self._lanes:
                 self._end_hung()
+                before = self._tally.cases
                 self._hear()
-                watch(self._tally)
+                if self._tally.cases != before:
+                    watch(self._tally)
         finally:
             for each in self._lanes.values():
                 each.popen.kill()

@@ -187,8 +187,8 @@ def rename(site: Site, rng: random.Random, _pool: Pool) -> None:
 
 def nest(site: Site, rng: random.Random, _pool: Pool) -> None:
     """Write something very deep."""
-    depth = rng.choice((10, 31, 32, 33, 100, 1000, 20_000, 500_000))
     opened, closed = rng.choice((("[", "]"), ('{"a":', "}"), ('{"manifests":[', "]}")))
+    depth = rng.choice((10, 31, 32, 33, 100, 1000, 20_000, 1_000_000 // len(opened)))
     inner = rng.choice(("1", "null", "[]", ""))
     site.put(Raw(opened * depth + inner + closed * rng.choice((depth, depth, depth - 1))))
 

@@ -191,6 +191,14 @@ def verify(
     return Scenario(name, sites, status, claim, ("verify", NAME, *named, *words), None, credentials)
 
 
+def verify_pinned(name: str, sites: Sites, status: int, digest: str, *, tag: str = "") -> Scenario:
+    """Ask for a verdict on what has a digest, and perhaps a tag that has to name it."""
+    target = TARGET if tag else f"/v2/{PATH}/manifests/{digest}"
+    claim = Verified(UP, (MIRROR,), target, digest=digest)
+    reference = f"{UP}/{PATH}{tag}@{digest}"
+    return Scenario(name, sites, status, claim, ("verify", reference, "--mirror", MIRROR))
+
+
 def compare(name: str, sites: Sites, status: int, *words: str) -> Scenario:
     """Ask whether the mirror has the very same."""
     claim = Verified(UP, (MIRROR,), TARGET, _platforms(words), deep="--deep" in words, same=True)
@@ -265,6 +273,15 @@ def _scenarios() -> tuple[Scenario, ...]:
         verify("layerless", both(ONE, _layerless(ONE)), 1, "--deep"),
         verify("missing", both(ONE, Shelf()), 1),
         verify("gone", both(Shelf(), ONE), 3),
+        verify_pinned("pinned", both(ONE, ONE), 0, str(ONE.digest)),
+        verify_pinned("pinned-and-tagged", same, 0, str(NEW.digest), tag=f":{TAG}"),
+        verify_pinned(
+            "pinned-to-another",
+            both(holding(NEW, OLD), holding(NEW, OLD)),
+            1,
+            str(OLD.digest),
+            tag=f":{TAG}",
+        ),
         verify("no-head", both(NEW, NEW, up_serving=hosts.without_head), 0),
         verify("no-digest", both(NEW, NEW, up_serving=hosts.without_digest), 0),
         verify("tokens", tokens, 0),

@@ -158,6 +158,19 @@ def test_a_part_whose_entries_say_something_else_is_wrong(other: dict[str, objec
     assert judge(*log)
 
 
+def test_a_digest_that_was_asked_for_has_to_be_the_one() -> None:
+    claim = Verified(UP, (MIRROR,), TAG, digest=digest_of(IMAGE))
+    right = (named(IMAGE), by_digest(IMAGE))
+    assert claim(Evidence(right, "", None)) == ""  # type: ignore[arg-type] # nothing was pulled
+    for wrong in (
+        (named(OTHER), by_digest(IMAGE)),
+        (named(IMAGE), by_digest(OTHER)),
+        (named(IMAGE), answered(MIRROR, TAG, IMAGE)),
+        (named(OTHER), by_digest(OTHER)),
+    ):
+        assert claim(Evidence(wrong, "", None))  # type: ignore[arg-type] # as above
+
+
 @pytest.mark.parametrize("lacking", [CONFIG, LAYER])
 def test_deep_means_every_blob(lacking: bytes) -> None:
     given = [blob(each) for each in (CONFIG, LAYER) if each != lacking]

@@ -18,7 +18,8 @@ gave for the tag, and
 2. for every platform that is wanted (without --platform all that the document lists) the mirror
    gave bytes that hash to the digest under which that image is listed;
 3. with --deep the mirror gave bytes that hash to the digest of the config and of every layer of
-   each of these images.
+   each of these images;
+4. a digest that was asked for is upstream's word.
 
 `pull` may end with 0 only if the destination holds an image whose digest is upstream's word (with
 one --platform: is listed for it in a document that hashes to upstream's word) and is the one that
@@ -77,14 +78,17 @@ class Verified:
     platforms: tuple[str, ...] = ()
     deep: bool = False
     same: bool = False
+    digest: str = ""
 
     def __call__(self, evidence: Evidence) -> str:
         """Hold every mirror against upstream."""
         word = _word(evidence.log, self.upstream, self.target)
+        if self.digest and self.digest not in word:
+            return f"{self.digest} was asked for, and upstream names something else"
         published = [each for each in _given(evidence.log) if _is_named(word, each)]
         for mirror in self.mirrors:
             given = _given(evidence.log, mirror)
-            asked = _answers(evidence.log, mirror, self.target)
+            asked = _answers(evidence.log, mirror, self._target_of_mirror)
             tops = [
                 body for each in asked for body in readings(each) if each.request.method == "GET"
             ]
@@ -93,6 +97,12 @@ class Verified:
                 all_of_them = "; ".join(dict.fromkeys(complaints))
                 return f"{mirror}: {all_of_them or 'it gave nothing for the tag'}"
         return ""
+
+    @property
+    def _target_of_mirror(self) -> str:
+        """A mirror is asked by digest where there is one."""
+        start, _, _ = self.target.rpartition("/")
+        return f"{start}/{self.digest}" if self.digest else self.target
 
     def _wrong_with(
         self, top: bytes, word: set[str], published: Sequence[bytes], given: Sequence[bytes]
@@ -324,12 +334,16 @@ def _is_part(top: bytes, whole: bytes) -> bool:
     """Tell whether all that a document lists is listed by another; one reading may be no JSON."""
     try:
         return _entries(top) <= _entries(whole)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
 
 
 def _lists(data: bytes, digest: str) -> bool:
-    return any(each.get("digest") == digest for each in _children(_object(data)))
+    """Tell whether a document lists a digest; one reading of an answer may be no JSON."""
+    try:
+        return any(each.get("digest") == digest for each in _children(_object(data)))
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _is_image(child: dict[str, Any]) -> bool:

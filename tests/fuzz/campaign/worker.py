@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Python keeps what a case took, which then counts for the cases after it: above this much
 #: another process goes on.
-ROOM = 75_000_000
+ROOM = 65_000_000
 
 
 def line(number: int, outcome: Outcome) -> str:
