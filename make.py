@@ -288,10 +288,10 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Run all tests that this machine can run (CI=true: all, or fail); arguments go to pytest."""
+    """Run the tests that this machine can run (CI=true: all, or fail); arguments go to pytest."""
     environment(dev=True)
     # Measuring coverage doubles the time, and a selection cannot reach what the whole has to.
-    whole = ["-n", "auto", *(["--cov"] if os.environ.get("CI") == "true" else [])]
+    whole = ["-n", "auto", *(["--cov"] if os.environ.get("CI") == "true" else ["-m", "not slow"])]
     return _run([PYTHON, "-m", "pytest", *(arguments or whole)])
 
 

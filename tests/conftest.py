@@ -9,8 +9,13 @@ from hypothesis import HealthCheck, settings
 from tests.support import components
 
 # A machine that is busy with other things is no defect of what is tested.
+# In CI every run tries the same examples: what is new is for those who are there to see it.
 settings.register_profile(
-    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "patient",
+    settings(),
+    deadline=None,
+    derandomize=os.environ.get("CI") == "true",
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
 
@@ -27,11 +32,13 @@ def pytest_configure() -> None:
 # Here and not with the system tests: the process that writes the summary may collect nothing.
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line what could not be run, and how to add it."""
+    """Say in one line what was not run, and how to add it."""
     absent = ", ".join(components.missing(components.names()))
-    if absent:
-        line = f"left out: system tests that need {absent}; add: make peers"
-        terminalreporter.write_line(line, yellow=True)
+    left_out = [f"system tests that need {absent} (add: make peers)"] if absent else []
+    if terminalreporter.config.option.markexpr == "not slow":
+        left_out.append("slow tests (add: make test ARGS=-nauto)")
+    if left_out:
+        terminalreporter.write_line(f"left out: {', '.join(left_out)}", yellow=True)
 
 
 def _hear_signals() -> None:

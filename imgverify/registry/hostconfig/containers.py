@@ -136,6 +136,9 @@ def rewritten(image: Reference, entry: RegistryEntry, place: Location) -> Refere
         return image
     name = str(image.repository)
     text = place.name + name[matched(name, entry.prefix) :]
+    if "/" not in text:
+        msg = f"{place.origin}: {text!r} is a host, where a repository takes the place of another"
+        raise InputError(msg, hint=f"write {text}/NAME, or a prefix that is shorter than the name")
     try:
         repository = Reference.parse(f"{text}:latest").repository
     except InvalidReference as error:
