@@ -120,6 +120,8 @@ def _honoured(ranged: Ranged, part: Reply) -> Check:
     right = said in (f"bytes 1-{last}/{last + 1}", f"bytes 1-{last}/*")
     if part.status == _PARTIAL and right and is_rest_of(ranged.blob, part.body):
         return Check(topic, "honoured", Mark.GOOD, "honoured, and the bytes are right")
+    if isinstance(ranged.whole, Failure):
+        return unknown(topic, ranged.whole)
     if part.status == _PARTIAL:
         text = "answered with another range than the one asked for"
         return Check(topic, "wrong", Mark.NOTE, text, hint)

@@ -50,6 +50,7 @@ from tests.unit.doctor.scene import (
 SIGNATURES = tuple(artifact(NEW, each) for each in (b"{}", b"[]"))
 STRANGE = str(Digest.of(b"strange"))
 REFERRERS = When(path="/referrers/")
+SECOND_BLOB = When(path="/blobs/", first=2)
 HTML = (("Content-Type", "text/html; charset=utf-8"),)
 EMPTY_INDEX = b'{"schemaVersion":2,"manifests":[]}'
 INDEX_TYPE = (("Content-Type", str(mediatype.OCI_INDEX)),)
@@ -290,6 +291,18 @@ OUTCOMES: list[Outcome] = [
         "broken",
         Mark.BAD,
         plays(RangeIgnored(when=BLOBS), Longer(b"x", chunked=True, when=BLOBS)),
+    ),
+    (
+        Topic.RANGE,
+        "broken",
+        Mark.BAD,
+        plays(RangeShifted(-1, when=BLOBS), Longer(b"x", chunked=True, when=SECOND_BLOB)),
+    ),
+    (
+        Topic.RANGE,
+        "unknown",
+        Mark.UNKNOWN,
+        plays(RangeShifted(-1, when=BLOBS), Reset(when=SECOND_BLOB)),
     ),
     (
         Topic.RANGE,
