@@ -6,14 +6,12 @@ Extensions: sigstore/fulcio, docs/oid-info.md.
 from __future__ import annotations
 
 import enum
-import re
 import warnings
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
@@ -21,6 +19,7 @@ from imgverify.errors import LimitExceeded, Malformed, Reason, SignatureRejected
 from imgverify.oci import limits
 from imgverify.signature.identity import Extension, NameKind, SubjectName
 from imgverify.signature.keys import PublicKey
+from imgverify.signature.pem import read_block, read_blocks
 
 _FULCIO: Final = "1.3.6.1.4.1.57264.1"
 _ISSUER: Final = f"{_FULCIO}.1"
@@ -28,7 +27,6 @@ _ISSUER_V2: Final = f"{_FULCIO}.8"
 _USERNAME: Final = x509.ObjectIdentifier(f"{_FULCIO}.7")
 # Extensions up to this one hold bare text; the later ones hold a DER UTF8String.
 _LAST_BARE: Final = 6
-_PEM: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 
 
 #: What the libraries raise for bytes that are not what they should be.
@@ -98,18 +96,11 @@ def load_certificate(der: bytes) -> x509.Certificate:
 
 def load_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Read all certificates of a PEM text, at least one."""
-    labels = _PEM.findall(pem)
-    if len(labels) > limits.CERTIFICATES:
-        msg = f"there are {len(labels)} certificates, {limits.CERTIFICATES} are the most"
-        raise LimitExceeded(msg)
-    try:
-        found = tuple(map(_complete, x509.load_pem_x509_certificates(pem)))
-    except UNREADABLE:
-        found = ()
-    if not found or len(found) != len(labels):
+    blocks = read_blocks(pem)
+    if not blocks or any(label != Pem.CERTIFICATE for label, _ in blocks):
         msg = "the text is not one or more certificates in PEM form"
         raise Malformed(msg)
-    return found
+    return tuple(load_certificate(der) for _, der in blocks)
 
 
 def _complete(certificate: x509.Certificate) -> x509.Certificate:
@@ -120,14 +111,11 @@ def _complete(certificate: x509.Certificate) -> x509.Certificate:
 
 
 def decode_pem(pem: bytes) -> tuple[Pem, bytes]:
-    """Return what the one PEM block of a text holds, and its bytes."""
-    labels = _PEM.findall(pem)
-    if labels == [b"CERTIFICATE"]:
-        return Pem.CERTIFICATE, load_chain(pem)[0].public_bytes(Encoding.DER)
-    if len(labels) == 1 and labels[0].endswith(b"PUBLIC KEY"):
-        return Pem.PUBLIC_KEY, PublicKey.from_pem(pem).spki
-    msg = "the text is not one certificate or public key in PEM form"
-    raise Malformed(msg)
+    """Return what a text holds, one certificate or public key, and its bytes."""
+    label, data = read_block(pem)
+    if label == Pem.CERTIFICATE:
+        return Pem.CERTIFICATE, data
+    return Pem.PUBLIC_KEY, PublicKey.from_pem(pem).spki
 
 
 def _public_key(parsed: x509.Certificate) -> object:

@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from imgverify.errors import LimitExceeded, Malformed
-from imgverify.signature.certificate import Certificate, load_chain
+from imgverify.signature.certificate import Certificate, Pem, decode_pem, load_chain
 from imgverify.signature.document import Fields, decode_base64
 from imgverify.signature.logentry import LogEntry
 from imgverify.signature.material import Material
@@ -60,11 +58,11 @@ class Layer:
 
 
 def _certificate(pem: bytes) -> Certificate:
-    found = load_chain(pem)
-    if len(found) != 1:
-        msg = f"there are {len(found)} certificates where the signer's has to be"
+    kind, der = decode_pem(pem)
+    if kind is not Pem.CERTIFICATE:
+        msg = "a bare key stands where the signer's certificate has to be"
         raise Malformed(msg)
-    return Certificate.parse(found[0].public_bytes(Encoding.DER))
+    return Certificate.parse(der)
 
 
 def _timestamp(data: bytes) -> bytes:

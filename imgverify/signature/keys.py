@@ -7,8 +7,6 @@ strength or, as older signers have it, with SHA-256.
 from __future__ import annotations
 
 import enum
-import re
-from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -25,6 +23,7 @@ from imgverify.errors import Malformed, Reason, SignatureRejected
 from imgverify.oci import limits
 from imgverify.oci.digest import Algorithm, Digest
 from imgverify.signature.message import Message
+from imgverify.signature.pem import read_block
 
 _Key = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
@@ -47,11 +46,7 @@ _HASHES: Final = {
     Scheme.RSA_PKCS1_SHA256: (Algorithm.SHA256, hashes.SHA256()),
     Scheme.RSA_PSS_SHA256: (Algorithm.SHA256, hashes.SHA256()),
 }
-_PEM: Final = re.compile(
-    rb"\s*-----BEGIN (?:RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]*)"
-    rb"-----END (?:RSA )?PUBLIC KEY-----\s*",
-    re.ASCII,
-)
+_LABELS: Final = {"PUBLIC KEY", "RSA PUBLIC KEY"}
 # id-RSASSA-PSS in DER, and how far from the start of a key it can stand.
 _PSS_ONLY: Final = bytes.fromhex("06092a864886f70d01010a")
 _HEADER: Final = 32
@@ -125,13 +120,12 @@ class PublicKey:
 
     @classmethod
     def from_pem(cls, data: bytes) -> Self:
-        """Read a text with one PEM block; raises `Malformed` or `SignatureRejected`."""
-        found = _PEM.fullmatch(data)
-        try:
-            return cls.from_der(b64decode(found[1]) if found else b"")
-        except (Malformed, ValueError):
-            msg = "the text is not one public key in PEM form"
-            raise Malformed(msg) from None
+        """Read a text that is one PEM block; raises `Malformed` or `SignatureRejected`."""
+        label, data = read_block(data)
+        if label not in _LABELS:
+            msg = f"the text is a {label!r} in PEM form, and no public key"
+            raise Malformed(msg)
+        return cls.from_der(data)
 
     @property
     def fingerprint(self) -> Digest:

@@ -414,7 +414,7 @@ def test_a_layer_has_bounds(deployment: Deployment) -> None:
     with refused(Reason.TOO_LARGE):
         verify_cosign(large, {}, Digest.of(IMAGE), demand, now=NOW)
     chain = pem_of(*deployment.authority.chain).decode() * 9
-    with pytest.raises(LimitExceeded, match="18 certificates"):
+    with pytest.raises(LimitExceeded, match="18 blocks"):
         Layer.parse(b"", {CHAIN: chain}, most=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,13 +11,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from imgverify.errors import Malformed, Reason
+from imgverify.errors import LimitExceeded, Malformed, Reason
 from imgverify.oci.digest import Algorithm, Digest
 from imgverify.signature.certificate import Certificate, Pem, decode_pem, load_chain
 from imgverify.signature.keys import PublicKey, Scheme
 from imgverify.signature.message import Message
+from imgverify.signature.pem import read_block, read_blocks
 from tests.support import der
 from tests.support.authorities import SigningKey, new_key, pem_of, public_pem, spki
+from tests.support.translog import text
 from tests.unit.signature.refusal import refused
 
 if TYPE_CHECKING:
@@ -135,8 +138,8 @@ def test_other_keys_are_refused(key: ec.EllipticCurvePrivateKey) -> None:
 def test_a_key_is_read_from_pem(rsa_key: rsa.RSAPrivateKey) -> None:
     for key in (new_key(), rsa_key, ed25519.Ed25519PrivateKey.generate()):
         pem = public_pem(key)
-        for text in (pem, b"\n\n" + pem + b"\n", pem.replace(b"\n", b"\r\n")):
-            assert PublicKey.from_pem(text) == known(key)
+        for data in (pem, b"\n\n" + pem + b"\n", pem.replace(b"\n", b"\r\n")):
+            assert PublicKey.from_pem(data) == known(key)
     old = rsa_key.public_key().public_bytes(Encoding.PEM, PublicFormat.PKCS1)
     assert b"RSA PUBLIC KEY" in old
     assert PublicKey.from_pem(old) == known(rsa_key)
@@ -147,7 +150,7 @@ PEM = public_pem(new_key())
 
 
 @pytest.mark.parametrize(
-    "text",
+    "data",
     [
         b"",
         b"key",
@@ -161,9 +164,9 @@ PEM = public_pem(new_key())
         b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n",
     ],
 )
-def test_what_is_no_key_is_refused(text: bytes) -> None:
-    with pytest.raises(Malformed, match="not one public key"):
-        PublicKey.from_pem(text)
+def test_what_is_no_key_is_refused(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        PublicKey.from_pem(data)
 
 
 def test_what_is_no_der_is_refused() -> None:
@@ -235,8 +238,40 @@ def test_a_pem_block_says_what_it_is(deployment: Deployment) -> None:
     two = pem_of(signer.certificate, *signer.above)
     assert len(load_chain(two)) == 3
     for wrong in (b"", b"x", two, signer.pem + public_pem(signer.key), b"-----BEGIN X-----"):
-        with pytest.raises(Malformed, match="not one certificate or public key"):
+        with pytest.raises(Malformed, match="not one block"):
             decode_pem(wrong)
-    for wrong in (b"", signer.pem[:-40], signer.pem + public_pem(signer.key)):
+    for wrong in (b"", b"x", signer.pem + public_pem(signer.key)):
         with pytest.raises(Malformed, match="not one or more certificates"):
             load_chain(wrong)
+    assert len(load_chain(b"Subject: x\n" + signer.pem + b"and another\n" + signer.pem)) == 2
+
+
+BODY = text(spki(new_key()))
+BLOCK = f"-----BEGIN PUBLIC KEY-----\n{BODY}\n-----END PUBLIC KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        BLOCK[:-10],
+        BLOCK.replace("END PUBLIC", "END PRIVATE"),
+        BLOCK.replace(BODY, BODY[:-1]),
+        BLOCK.replace(BODY, f"{BODY}QR=="),
+        BLOCK.replace(BODY, f"{BODY}\v"),
+        BLOCK.replace(BODY, f"Key: value\n\n{BODY}"),
+        BLOCK.replace("PUBLIC KEY", "public key"),
+        "-----BEGIN " + BLOCK,
+    ],
+)
+def test_a_block_has_one_form(wrong: str) -> None:
+    assert read_block(BLOCK.encode()) == ("PUBLIC KEY", b64decode(BODY))
+    with pytest.raises(Malformed):
+        read_blocks(wrong.encode())
+    with pytest.raises(Malformed):
+        read_block(wrong.encode())
+
+
+def test_blocks_are_bounded() -> None:
+    assert len(read_blocks(BLOCK.encode() * 16)) == 16
+    with pytest.raises(LimitExceeded, match="17 blocks"):
+        read_blocks(BLOCK.encode() * 17)
