@@ -226,7 +226,7 @@ def test_a_certificate_log_of_rsa_keys_is_a_log() -> None:
         deployment.make("keyless, Rekor v1", IMAGE).asking(roots=roots).check()
 
 
-def test_one_check_can_be_left_out_and_that_is_said(deployment: Deployment) -> None:
+def test_trust_material_one_check_can_be_left_out_and_that_is_said(deployment: Deployment) -> None:
     without = deployment.make("keyless, Rekor v1", IMAGE, deployment.log_in(sct=False))
     evidence = without.asking(insecure_skip=Skipped.SCT).check().evidence
     assert evidence.skipped == (Skipped.SCT,)

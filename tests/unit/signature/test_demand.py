@@ -37,7 +37,9 @@ def test_every_field_is_listed() -> None:
 
 
 @pytest.mark.parametrize("field", IMPOSSIBLE)
-def test_an_impossible_value_is_refused(deployment: Deployment, field: str) -> None:
+def test_policy_field_ignored_an_impossible_value_is_refused(
+    deployment: Deployment, field: str
+) -> None:
     value, reason = IMPOSSIBLE[field]
     specimen = deployment.make("cosign, keyless", IMAGE)
     specimen = specimen.asking(name=NameRule(Reference.parse(f"{NAME}:1")))

@@ -108,7 +108,9 @@ def is_unread(name: str, path: tuple[Any, ...]) -> bool:
 
 
 @pytest.mark.parametrize("name", LOGGED)
-def test_everything_that_an_entry_says_is_compared(deployment: Deployment, name: str) -> None:
+def test_rekor_entry_binding_everything_that_an_entry_says_is_compared(
+    deployment: Deployment, name: str
+) -> None:
     """The log took up entries that are about something else in one place; none of them helps."""
     one, other = (deployment.make(name, image) for image in (IMAGE, b"{}"))
     body, strange = body_of(one), body_of(other)
@@ -134,7 +136,9 @@ def test_everything_that_an_entry_says_is_compared(deployment: Deployment, name:
 
 
 @pytest.mark.parametrize("name", ["keyless, Rekor v1", "keyless, Rekor v2", "cosign, keyless"])
-def test_an_entry_of_another_kind_is_refused(deployment: Deployment, name: str) -> None:
+def test_rekor_entry_binding_an_entry_of_another_kind_is_refused(
+    deployment: Deployment, name: str
+) -> None:
     specimen = deployment.make(name, IMAGE)
     for kind, version in (
         ("alpine", "0.0.1"),

@@ -76,7 +76,7 @@ def test_no_part_of_the_same_signer_s_other_signature_fits(
 @pytest.mark.parametrize(
     "name", [name for name, each in RECIPES.items() if each.entry or each.stamped]
 )
-def test_no_part_of_a_second_signature_over_the_same_image_fits(
+def test_rekor_entry_binding_no_part_of_a_second_signature_over_the_same_image_fits(
     deployment: Deployment, name: str
 ) -> None:
     """ECDSA gives another signature each time; logs and timestamps are about one of them."""
@@ -92,7 +92,9 @@ def test_no_part_of_a_second_signature_over_the_same_image_fits(
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_signature_is_about_no_other_image(deployment: Deployment, name: str) -> None:
+def test_payload_binding_a_signature_is_about_no_other_image(
+    deployment: Deployment, name: str
+) -> None:
     specimen = deployment.make(name, IMAGES[0])
     moved = Specimen(name, IMAGES[1], specimen.document, specimen.demand, specimen.signer)
     assert rejection(moved) is Reason.ARTIFACT_MISMATCH

@@ -95,7 +95,7 @@ PATTERN = Identity(
 
 @pytest.mark.parametrize("near", NEAR_MISSES)
 @pytest.mark.parametrize("identity", [EXACT, PATTERN], ids=["exact", "pattern"])
-def test_a_near_miss_is_a_miss(identity: Identity, near: str) -> None:
+def test_identity_regex_a_near_miss_is_a_miss(identity: Identity, near: str) -> None:
     right = SubjectName(NameKind.URI, WORKFLOW)
     assert identity.chosen((right,)) == right
     assert identity.chosen((SubjectName(NameKind.URI, near),)) is None
@@ -110,12 +110,12 @@ def test_a_near_miss_is_refused(deployment: Deployment, near: str) -> None:
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_a_pattern_matches_the_whole_text(before: str, after: str) -> None:
+def test_identity_regex_a_pattern_matches_the_whole_text(before: str, after: str) -> None:
     accepts = Matching("signer@example[.]com").accepts
     assert accepts(f"{before}signer@example.com{after}") is (before == after == "")
 
 
-def test_the_issuer_has_to_be_the_one(deployment: Deployment) -> None:
+def test_issuer_required_it_has_to_be_the_one(deployment: Deployment) -> None:
     right = Identity.exactly(WHO, ISSUER)
     signed(deployment, email(WHO), right).check()
     signed(deployment, email(WHO), Identity(Exactly(WHO), Matching(r"https://.+\.com"))).check()
@@ -161,7 +161,7 @@ def test_every_claim_has_its_number() -> None:
 
 
 @pytest.mark.parametrize(("name", "issuer"), [("", ISSUER), (WHO, ""), ("", "")])
-def test_an_identity_is_a_name_and_an_issuer(name: str, issuer: str) -> None:
+def test_issuer_required_an_identity_is_a_name_and_an_issuer(name: str, issuer: str) -> None:
     with pytest.raises(InputError, match="together with its issuer"):
         Identity.exactly(name, issuer)
     if not name:

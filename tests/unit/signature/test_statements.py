@@ -151,7 +151,7 @@ def test_a_statement_is_about_one_of_its_subjects(deployment: Deployment, versio
         [{"name": "x", "digest": None}],
     ],
 )
-def test_a_statement_about_something_else_is_refused(
+def test_dsse_strict_a_statement_about_something_else_is_refused(
     deployment: Deployment, subjects: list[Document]
 ) -> None:
     with refused(Reason.ARTIFACT_MISMATCH):
@@ -181,7 +181,7 @@ def test_a_statement_about_something_else_is_refused(
         (about(*[{"digest": {}}] * 4097), Reason.TOO_LARGE),
     ],
 )
-def test_what_is_no_statement_is_refused(
+def test_dsse_strict_what_is_no_statement_is_refused(
     deployment: Deployment, payload: bytes, reason: Reason
 ) -> None:
     with refused(reason):
@@ -217,7 +217,7 @@ def test_a_statement_may_be_about_a_sha512(deployment: Deployment) -> None:
 # --- signatures and attestations ------------------------------------------------------------------
 
 
-def test_an_attestation_is_no_signature(deployment: Deployment) -> None:
+def test_attestation_type_an_attestation_is_no_signature(deployment: Deployment) -> None:
     specimen = signing(deployment, statement(IMAGE, SLSA))
     with refused(Reason.PREDICATE_MISMATCH, "a signature is asked for"):
         specimen.check()
@@ -227,7 +227,7 @@ def test_an_attestation_is_no_signature(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["https://spdx.dev/Document", SLSA.upper(), f"{SLSA}/", ""])
-def test_an_attestation_has_to_be_of_the_type_asked_for(
+def test_attestation_type_it_has_to_be_the_one_asked_for(
     deployment: Deployment, wanted: str
 ) -> None:
     specimen = signing(deployment, statement(IMAGE, SLSA))
@@ -308,7 +308,7 @@ DIGEST = "docker-manifest-digest"
         ),
     ],
 )
-def test_a_claim_that_is_none_is_refused(
+def test_payload_binding_a_claim_that_is_none_is_refused(
     deployment: Deployment, change: Callable[[Document], object], reason: Reason
 ) -> None:
     with refused(reason):
@@ -350,7 +350,7 @@ def test_the_digest_has_to_stand_in_its_place(deployment: Deployment) -> None:
         (f"{NAME}@{Digest.of(IMAGE)}", f"{NAME}@{Digest.of(IMAGE)}", NameMatch.EXACT, True),
     ],
 )
-def test_an_image_is_signed_under_its_name(
+def test_name_binding_an_image_is_signed_under_its_name(
     deployment: Deployment, signed: str, wanted: str, match: NameMatch, *, fits: bool
 ) -> None:
     rule = NameRule(Reference.parse(wanted), match)

@@ -87,7 +87,9 @@ def test_a_certificate_is_not_valid_before_and_after(deployment: Deployment, off
         stamped(specimen, deployment, SIGNED + offset * SECOND).check()
 
 
-def test_a_certificate_has_to_be_valid_at_every_time(deployment: Deployment) -> None:
+def test_time_authenticated_a_certificate_has_to_be_valid_at_every_time(
+    deployment: Deployment,
+) -> None:
     """One back-dated timestamp does not help where the log tells another time."""
     specimen = deployment.make("keyless, Rekor v1", IMAGE)
     late = Deployment(authority=deployment.authority, ct_log=deployment.ct_log, tsa=deployment.tsa)
@@ -112,7 +114,7 @@ def test_the_earliest_time_is_the_one_that_is_told(deployment: Deployment) -> No
 
 
 @pytest.mark.parametrize("name", ["keyless, Rekor v1", "keyless, Rekor v2", "key, Rekor v1"])
-def test_a_time_to_come_is_no_time(deployment: Deployment, name: str) -> None:
+def test_time_authenticated_a_time_to_come_is_no_time(deployment: Deployment, name: str) -> None:
     specimen = deployment.make(name, IMAGE)
     skew = timedelta(seconds=limits.CLOCK_SKEW)
     specimen.check(now=SIGNED - skew)
@@ -122,7 +124,7 @@ def test_a_time_to_come_is_no_time(deployment: Deployment, name: str) -> None:
         specimen.check(now=SIGNED - HOUR)
 
 
-def test_a_time_that_is_not_signed_is_no_time(deployment: Deployment) -> None:
+def test_time_authenticated_a_time_that_is_not_signed_is_no_time(deployment: Deployment) -> None:
     """Without a promise the integrated time is only somebody's number."""
     specimen = deployment.make("keyless, Rekor v1", IMAGE)
     document = specimen.copy()
@@ -159,7 +161,7 @@ def test_a_log_that_tells_no_time_is_trusted_for_the_times_of_others(
 
 
 @pytest.mark.parametrize("name", ["key, Rekor v1", "key alone"])
-def test_a_key_counts_in_its_window(deployment: Deployment, name: str) -> None:
+def test_key_cert_validity_a_key_counts_in_its_window(deployment: Deployment, name: str) -> None:
     specimen = deployment.make(name, IMAGE)
     key = specimen.demand.signer
     assert isinstance(key, TrustedKey)
@@ -171,7 +173,7 @@ def test_a_key_counts_in_its_window(deployment: Deployment, name: str) -> None:
             specimen.asking(signer=TrustedKey(key.key, window)).check()
 
 
-def test_an_issuer_that_expires_first_ends_it_all() -> None:
+def test_key_cert_validity_an_issuer_that_expires_first_ends_it_all() -> None:
     """The leaf is still valid, the certificate above it is not."""
     root = Issuer.root("root")
     short = root.issuer("short", until=SIGNED - SECOND)
@@ -216,7 +218,7 @@ def test_where_timestamps_are_needed_a_strange_one_is_none(deployment: Deploymen
 # --- how many -------------------------------------------------------------------------------------
 
 
-def test_two_timestamps_of_one_authority_are_one(deployment: Deployment) -> None:
+def test_threshold_distinct_two_timestamps_of_one_authority_are_one(deployment: Deployment) -> None:
     specimen = deployment.make("keyless, Rekor v2", IMAGE)
     twice = stamped(specimen, deployment, SIGNED, SIGNED + SECOND)
     twice.asking(at_least=Thresholds(timestamps=1)).check()
@@ -224,7 +226,7 @@ def test_two_timestamps_of_one_authority_are_one(deployment: Deployment) -> None
         twice.asking(at_least=Thresholds(timestamps=2)).check()
 
 
-def test_one_authority_under_two_names_is_one(deployment: Deployment) -> None:
+def test_threshold_distinct_one_authority_under_two_names_is_one(deployment: Deployment) -> None:
     specimen = deployment.make("keyless, Rekor v2", IMAGE)
     document = deployment.trusted_root()
     document["timestampAuthorities"] *= 2
@@ -235,7 +237,7 @@ def test_one_authority_under_two_names_is_one(deployment: Deployment) -> None:
         twice.asking(roots=roots, at_least=Thresholds(timestamps=2)).check()
 
 
-def test_two_entries_in_one_log_are_one(deployment: Deployment) -> None:
+def test_threshold_distinct_two_entries_in_one_log_are_one(deployment: Deployment) -> None:
     specimen = deployment.make("keyless, Rekor v1", IMAGE)
     document = specimen.copy()
     entries = document["verificationMaterial"]["tlogEntries"]

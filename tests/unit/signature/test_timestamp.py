@@ -60,7 +60,7 @@ def test_a_timestamp_is_about_one_signature(tsa: TimestampAuthority) -> None:
         verify_timestamp(tsa.stamp(DATA, hash_oid=SHA1), DATA, trusted(tsa.chain))
 
 
-def test_an_authority_that_is_not_known_counts_for_nothing(
+def test_tsa_cert_an_authority_that_is_not_known_counts_for_nothing(
     root: Issuer, tsa: TimestampAuthority
 ) -> None:
     other = TimestampAuthority.below(Issuer.root("another root"))
@@ -107,7 +107,7 @@ def test_a_root_may_name_only_those_who_issue_authorities(
         ((ExtendedKeyUsageOID.TIME_STAMPING,), False, False),
     ],
 )
-def test_an_authority_s_certificate_is_for_timestamps_alone(
+def test_tsa_cert_an_authority_s_certificate_is_for_timestamps_alone(
     root: Issuer,
     purposes: tuple[x509.ObjectIdentifier, ...],
     *,
@@ -127,7 +127,7 @@ def test_an_issuer_s_certificate_stamps_nothing(root: Issuer) -> None:
         verify_timestamp(token, DATA, trusted((root.certificate,)))
 
 
-def test_certificates_have_to_be_valid_when_they_vouch_and_not_later(root: Issuer) -> None:
+def test_tsa_cert_certificates_have_to_be_valid_when_they_vouch_and_not_later(root: Issuer) -> None:
     past = SIGNED - YEAR / 4, SIGNED + SECOND
     tsa = TimestampAuthority.below(root, period=past)
     assert verify_timestamp(tsa.stamp(DATA), DATA, trusted(tsa.chain)) is not None

@@ -65,7 +65,9 @@ def test_an_empty_list_is_none(deployment: Deployment, empty: object) -> None:
     assert root.thresholds == Thresholds()
 
 
-def test_a_log_with_a_key_of_a_new_kind_is_kept_and_not_believed(deployment: Deployment) -> None:
+def test_trust_material_a_log_with_a_key_of_a_new_kind_is_kept_and_not_believed(
+    deployment: Deployment,
+) -> None:
     """It must not count as "no log", which would make the demand for one go away."""
     for details in ("PKIX_ML_DSA_65", "PKIX_ED25519_PH", "PKIX_ECDSA_P384_SHA_384"):
         document = deployment.trusted_root()
