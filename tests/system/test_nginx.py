@@ -6,6 +6,7 @@ import gzip
 import http.client
 import json
 import random
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -191,9 +192,9 @@ def test_http_decompression_what_is_compressed_all_the_same_is_refused(
     lines = (mine, scene.passing(where="@registry"), scene.passing())
     with running_nginx(scene.folder, scene.server(*lines)):
         answers = scene.verify("--deep")
-        assert graded(answers) != "identical"
-        assert answers[0].image["decision"] != "allow"
-        assert "content encoded as 'gzip', which was not asked for" in told(answers)
+        assert graded(answers) == "inconclusive"
+        assert answers[0].image["decision"] == "inconclusive"
+        assert "content encoded as gzip, which was not asked for" in told(answers)
         # Upstream has what the mirror gives in no usable form.
         done = scene.pull()
         assert done.status == 0, done.err
@@ -221,7 +222,7 @@ def test_a_rate_limit_that_lasts_decides_nothing_and_says_for_how_long(scene: Sc
         assert time.monotonic() - start < 20
         assert graded(answers) == "inconclusive"
         assert "answered 429" in told(answers)
-        assert "in 3600 s" in told(answers)
+        assert re.search(r"try again after \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", told(answers))
 
 
 def test_a_gateway_without_its_registry_decides_nothing(scene: Scene) -> None:

@@ -105,9 +105,9 @@ def test_process_before_verify_falsified_json_never_meets_a_parser(
     read: list[bytes] = []
     really = strictjson.loads
 
-    def watched(data: bytes) -> object:
+    def watched(data: bytes, *foreign: frozenset[str]) -> object:
         read.append(data)
-        return really(data)
+        return really(data, *foreign)
 
     monkeypatch.setattr(strictjson, "loads", watched)
     pair.holds(NEW, reserialised(NEW))
