@@ -14,6 +14,8 @@ from tests.fuzz.line_targets import TAKE_ANYTHING
 if TYPE_CHECKING:
     from tests.fuzz.fuzz_parsers import Target
 
+pytestmark = pytest.mark.slow
+
 
 def test_fuzzing_finds_nothing_and_reaches_everything() -> None:
     tallies = fuzz(TARGETS, range(400))

@@ -15,6 +15,7 @@ from imgverify.errors import (
     LimitExceeded,
     Malformed,
     NotFound,
+    Problem,
     RateLimited,
     Reason,
     Side,
@@ -44,7 +45,9 @@ PARENTS: dict[type[ImgverifyError], type[Exception]] = {
     StoreError: ImgverifyError,
     Interrupted: ImgverifyError,
 }
-PLAIN = [each for each in PARENTS if each not in {AllSourcesFailed, SignatureRejected}]
+PLAIN = [
+    each for each in PARENTS if each not in {AllSourcesFailed, InvalidPolicy, SignatureRejected}
+]
 
 
 def drawn(docstring: str) -> dict[str, str]:
@@ -119,3 +122,8 @@ def test_a_rejected_signature_says_why() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_a_reason_s_name_can_be_an_anchor(reason: Reason) -> None:
     assert reason.value == reason.name.lower().replace("_", "-")
+
+
+def test_every_mistake_of_a_policy_has_its_line() -> None:
+    found = InvalidPolicy((Problem(1, 2, "one"), Problem(3, 4, "two")))
+    assert found.named("p.yaml").message == "p.yaml:1:2: one\np.yaml:3:4: two"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = 50
 LAYERS = 16
 # Forks a child for each pull, so that fifty of them do not pay fifty times for imports.

@@ -193,15 +193,14 @@ def nest(site: Site, rng: random.Random, _pool: Pool) -> None:
     site.put(Raw(opened * depth + inner + closed * rng.choice((depth, depth, depth - 1))))
 
 
-def swell(site: Site, rng: random.Random, _pool: Pool) -> None:
+def swell(site: Site, rng: random.Random, most: int) -> None:
     """Write very many values; each takes a reader many times the memory that it takes a wire."""
     one = rng.choice(("1", "{}", "[]", '""', "null", "1.5", write(site.value)[:400]))
-    many = rng.choice((10, 257, 1001, 20_000, 4_000_000 // (len(one) + 1)))
-    count = min(many, 4_000_000 // (len(one) + 1))
+    count = min(rng.choice((10, 257, 1001, 20_000, most)), most // (len(one) + 1))
     if rng.random() < 0.5:
         site.put(Raw("[" + ",".join([one] * count) + "]"))
     else:
-        count = min(count, 4_000_000 // (len(one) + 11))
+        count = min(count, most // (len(one) + 11))
         site.put(Raw("{" + ",".join(f'"{at:07}":{one}' for at in range(count)) + "}"))
 
 
@@ -234,38 +233,34 @@ def intrude(site: Site, rng: random.Random, pool: Pool) -> None:
 CHANGES: dict[str, Callable[[Site, random.Random, Pool], None]] = {
     each.__name__: each
     for each in (
-        *(
-            drop,
-            null,
-            retype,
-            duplicate,
-            spell,
-            swap,
-            number,
-            text,
-            rename,
-            nest,
-            swell,
-            repeat,
-            intrude,
-        ),
+        *(drop, null, retype, duplicate, spell, swap, number, text, rename, nest, repeat, intrude),
     )
 }
-#: Those that take long or much memory come less often.
-WEIGHTS = {"swell": 1, "nest": 2}
-_WEIGHT = 6
+#: What takes long or much memory comes less often.
+_WEIGHTS = {**dict.fromkeys(CHANGES, 6), "nest": 2, "swell": 1}
+#: In bytes: the most that a document is swollen to.
+LARGEST = 4_000_000
 
 
-def change(data: bytes, rng: random.Random, pool: Pool) -> tuple[str, bytes]:
-    """Change one or two places of a document; raises `ValueError` for what is no JSON."""
+def change(
+    data: bytes, rng: random.Random, pool: Pool, *, most: int = LARGEST
+) -> tuple[str, bytes]:
+    """Change one or two places of a document; raises `ValueError` for what is no JSON.
+
+    `most` bounds the size of what is made very large.
+    """
     node = read(data)
     names: list[str] = []
     for _ in range(rng.choice((1, 1, 1, 2))):
         found = list(sites(node))
         if not found:
             break
-        name = rng.choices(list(CHANGES), [WEIGHTS.get(each, _WEIGHT) for each in CHANGES])[0]
-        CHANGES[name](rng.choice(found), rng, pool)
+        (name,) = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+        site = rng.choice(found)
+        if name == "swell":
+            swell(site, rng, most)
+        else:
+            CHANGES[name](site, rng, pool)
         names.append(name)
     if not names or rng.random() < 0.04:
         name = rng.choice(list(WHOLE))

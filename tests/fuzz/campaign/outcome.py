@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imgverify.exitcode import ExitCode
 from tests.fuzz.campaign.hosts import SECRETS
@@ -23,6 +23,8 @@ GRACE: Final = 1.0
 MEMORY: Final = 100_000_000
 #: Nobody interrupts a run, so that 130 is wrong as well.
 STATUSES: Final = frozenset({0, 1, 2, 3, 4})
+#: What Python says, and what the command line says instead of it.
+_CRASHES: Final = ("Traceback", "internal error", "this machine refused")
 _DECISIONS: Final = {0: "allow", 1: "deny", 3: "inconclusive"}
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
@@ -59,7 +61,7 @@ def complaints(outcome: Outcome) -> Iterator[str]:
     """Say what is wrong with a run."""
     run = outcome.run
     said = run.out + run.err
-    if "Traceback" in said or "internal error" in said:
+    if any(each in said for each in _CRASHES):
         yield "crash: a traceback, or an internal error"
     if run.status not in STATUSES:
         yield f"status: {run.status}"
@@ -82,12 +84,20 @@ def _contradictions(outcome: Outcome) -> Iterator[str]:
     if "json" not in outcome.command or not run.out or run.status == ExitCode.NOT_STORED:
         return
     try:
-        decision = json.loads(run.out)["decision"]
+        decision = _decision(json.loads(run.out))
     except (ValueError, LookupError, TypeError):
         yield "report: it is no JSON, or says no decision"
         return
     if decision != _DECISIONS.get(run.status):
         yield f"report: it says {decision}, and the exit status is {run.status}"
+
+
+def _decision(report: dict[str, Any]) -> str:
+    """Return what a report decides; the doctor's decides on each mirror by itself."""
+    if "decision" in report:
+        return str(report["decision"])
+    decisions = {each["decision"] for each in report["mirrors"]}
+    return next(each for each in ("deny", "inconclusive", "allow") if each in decisions)
 
 
 def _leaks(outcome: Outcome) -> Iterator[str]:

@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 from imgverify.cli import app, deliver
 from imgverify.cli import verify as verify_command
+from imgverify.doctor import judgement
 from imgverify.exitcode import ExitCode
 from imgverify.oci import limits
 from imgverify.oci.digest import Content, Digest
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tests.fuzz.campaign.outcome import Outcome
 
 _SEED = 7
-_MOST = 20_000
+_MOST = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ BUGS = {
         "mirror.*manifests/sha256.* body.flip",
     ),
     "the digest of a layer is not checked": Bug(
-        ((Check, "finish", _nothing),), "wrong accept", f"^deep: mirror.*{_CONTENT}"
+        ((Check, "finish", _nothing),),
+        "wrong accept",
+        f"^(deep|login|same-deep): mirror.*{_CONTENT}",
     ),
     "the digest of a layer is not checked when it is pulled": Bug(
-        ((Check, "finish", _nothing),), "wrong accept", f"^pulled-image: mirror.*{_CONTENT}"
+        ((Check, "finish", _nothing),), "wrong accept", f"^pulled.*mirror.*{_CONTENT}"
     ),
     "all digests match": Bug(
         ((Digest, "matches", lambda *_: True),), "wrong accept", "^(diverged|index): "
@@ -95,7 +98,7 @@ BUGS = {
         ((verify_command, "of_verdicts", lambda _: ExitCode.ALLOWED),), "wrong accept", "^stale"
     ),
     "an error means allowed": Bug(
-        ((app, "of_error", lambda _: ExitCode.ALLOWED),), "wrong accept", "^pulled-image: "
+        ((app, "of_error", lambda _: ExitCode.ALLOWED),), "wrong accept", "^pulled.*holds another"
     ),
     "a header is taken for a number": Bug(
         ((failure, "parse_retry_after", _retry_after),), "crash", "^limited.*header"
@@ -116,6 +119,11 @@ BUGS = {
     ),
     "credentials go to every token server": Bug(
         ((tokenserver, "is_among", lambda *_: True),), "leak", "log.*manifests/1.4 header.change"
+    ),
+    "a mirror that lies is called a good one": Bug(
+        ((judgement, "_bad", lambda *_: ""),),
+        "wrong accept",
+        "^doctor.*mirror.*(header|body|document)",
     ),
     "credentials follow redirects": Bug(
         ((session, "_travelling", lambda headers, _url, _target: headers),), "leak", "^login"

@@ -17,7 +17,7 @@ from imgverify.oci.mediatype import Compression
 from imgverify.serve.shelf import Shelf
 from tests.fuzz.campaign import hosts, library
 from tests.fuzz.campaign.hosts import AUTH, CDN, EVIL, HOSTS, MIRROR, SECOND, UP, Site
-from tests.fuzz.campaign.truth import Listed, Pulled, Verified
+from tests.fuzz.campaign.truth import Examined, Listed, Pulled, Verified
 from tests.support.image import (
     AMD64,
     ARM64,
@@ -172,6 +172,7 @@ def beside(sites: Sites, second: Item) -> dict[str, Site]:
 
 # --- commands ---------------------------------------------------------------------------------
 
+_IMAGE: Final = ("--image", NAME)
 _AMD64: Final = ("--platform", "linux/amd64")
 _LOGIN: Final = {"auths": {MIRROR: {"auth": hosts.BASIC.removeprefix("Basic ")}}}
 _SIGNED_OUT: Final[Mapping[str, object]] = {}
@@ -220,6 +221,18 @@ def pull(
     claim = Pulled(UP, TARGET, _platforms(words))
     command = ("pull", NAME, *named, "--to", to, *words)
     return Scenario(name, sites, status, claim, command, None, credentials, weight=2)
+
+
+def examine(
+    name: str,
+    sites: Sites,
+    status: int,
+    *words: str,
+    credentials: Mapping[str, object] = _SIGNED_OUT,
+) -> Scenario:
+    """Ask what the mirror does."""
+    command = ("doctor", MIRROR, *words)
+    return Scenario(name, sites, status, Examined(MIRROR, TARGET), command, None, credentials)
 
 
 def listing(name: str, sites: Sites, ask: library.Ask, *, digest: str = "") -> Scenario:
@@ -314,6 +327,17 @@ def _scenarios() -> tuple[Scenario, ...]:
         pull("pulled-redirected", both(ONE, ONE, hosts.redirecting("/blobs/")), 0),
         pull("pulled-logged-in", both(ONE, ONE, own), 0, credentials=_LOGIN),
         pull("pulled-nothing", both(ONE, release("app", "1.4.2-x.9")), 1),
+        examine("doctor", same, 0, *_IMAGE),
+        examine("doctor-image", alone, 0, *_IMAGE),
+        examine("doctor-without-image", same, 0),
+        examine("doctor-stale", both(holding(NEW, OLD), OLD), 0, *_IMAGE),
+        examine("doctor-diverged", both(NEW, FORGED), 3, *_IMAGE),
+        examine("doctor-missing", both(ONE, Shelf()), 0, *_IMAGE),
+        examine("doctor-tokens", tokens, 0, *_IMAGE),
+        examine("doctor-login", both(ONE, ONE, own), 0, *_IMAGE, credentials=_LOGIN),
+        examine("doctor-redirected", both(ONE, ONE, hosts.redirecting("/blobs/")), 0, *_IMAGE),
+        examine("doctor-referrers", both(_listed(), _listed()), 0, *_IMAGE),
+        examine("doctor-limited", both(ONE, ONE, never), 3, *_IMAGE),
         listing("tags", both(_listed(), NEVER), library.tags),
         listing("tag-pages", both(_listed(), NEVER, up_serving=hosts.in_pages(2)), library.tags),
         listing("referrers", both(_listed(), NEVER), library.referrers, digest=subject),

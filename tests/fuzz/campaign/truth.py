@@ -26,6 +26,10 @@ one --platform: is listed for it in a document that hashes to upstream's word) a
 was printed, every manifest, config and layer that it names is there and hashes to its name, and
 so does everything else that is there. Any other status leaves no image at the destination.
 
+`doctor` may end with 0 only if all bodies that the mirror gave for a digest (whole ones, without
+Range or a coding) hash to it, and one of those that it gave for the tag hashes to what its last
+answer to HEAD names.
+
 Listings may end with 0 only if all that was printed is in a body that the host gave.
 """
 
@@ -172,6 +176,31 @@ class Listed:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What an exit 0 of `doctor` says of a mirror."""
+
+    host: str
+    target: str
+
+    def __call__(self, evidence: Evidence) -> str:
+        """Look for a lie that should have been noticed."""
+        for each in _answers(evidence.log, self.host):
+            digest = each.target.partition("?")[0].rpartition("/")[2]
+            asked = each.request.method == "GET" and each.request.header("Range") is None
+            by_digest = digest.startswith("sha256:") and "/referrers/" not in each.target
+            if asked and by_digest and _is_whole(each):
+                bodies = readings(each)
+                if bodies and not any(_hashes_to(digest, one) for one in bodies):
+                    return f"the mirror gave something else for {digest}"
+        answers = list(_answers(evidence.log, self.host, self.target))
+        names = [_digests(each) for each in answers if each.request.method == "HEAD"]
+        given = [one for each in answers if _is_whole(each) for one in readings(each)]
+        if names and names[-1] and given and not any(_is_named(names[-1], one) for one in given):
+            return "what the mirror's header names is not what it gave"
+        return ""
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """Return the files of a layout or an archive by their names."""
     if out.is_file():
@@ -267,6 +296,22 @@ def _given(log: Sequence[Exchange], host: str = "") -> list[bytes]:
     return [body for each in answers if each.request.method == "GET" for body in readings(each)]
 
 
+def _is_whole(exchange: Exchange) -> bool:
+    """Tell whether an answer to GET has as many bytes as it says, says so once, and no coding."""
+    head, body = _final(exchange.play.text)
+    told = _LENGTH.findall(head) == [b"%d" % len(body)]
+    return told and b"-encoding" not in head.lower() and exchange.request.method == "GET"
+
+
+def _digests(exchange: Exchange) -> set[str]:
+    """Return what the head of an answer of 2xx names."""
+    head, _ = _final(exchange.play.text)
+    status = _STATUS.match(head)
+    if status is None or not status[1].startswith(b"2"):
+        return set()
+    return {found.decode("latin-1") for found in _DIGEST.findall(head)}
+
+
 def _word(log: Sequence[Exchange], host: str, target: str) -> set[str]:
     """Return upstream's word: the digests that its tag may be said to name."""
     by_head: set[str] = set()
@@ -277,7 +322,7 @@ def _word(log: Sequence[Exchange], host: str, target: str) -> set[str]:
         if status is None or not status[1].startswith(b"2"):
             continue
         if each.request.method == "HEAD":
-            by_head = {found.decode("latin-1") for found in _DIGEST.findall(head)} or by_head
+            by_head = _digests(each) or by_head
         else:
             by_body = {f"sha256:{hashlib.sha256(body).hexdigest()}" for body in readings(each)}
     return by_head | by_body

@@ -34,6 +34,8 @@ from tests.support.image import put
 from tests.support.tokens import BasicGuard
 from tests.unit.cli.conftest import FORGED, NEW, PATH, TAG, Pair, Run
 
+pytestmark = pytest.mark.slow
+
 UNNAMED = Header("Docker-Content-Digest", None, when=MANIFESTS)
 GETS = When("GET", "/manifests/")
 SIDES = ("upstream", "mirror")

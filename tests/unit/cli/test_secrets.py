@@ -23,6 +23,8 @@ from tests.support.registry import FakeRegistry, Shelf
 from tests.support.tokens import BearerGuard, TokenService
 from tests.unit.cli.conftest import NEW, PATH, TAG, Run
 
+pytestmark = pytest.mark.slow
+
 ROLES = ("upstream", "mirror", "upstream_tokens", "mirror_tokens", "target", "attacker")
 CANARY = "c4nary"
 COOKIES = {role: f"{CANARY}-cookie-of-{role}" for role in ROLES}

@@ -36,6 +36,8 @@ from tests.support.tokens import BasicGuard, BearerGuard, TokenService
 from tests.unit.doctor.scene import FEW, NEW, Clinic, at_root, check, examine, place
 from tests.unit.report.harm import commands, unseen
 
+pytestmark = pytest.mark.slow
+
 SECRET = "X-Amz-Signature=5ec2e7"
 PASSWORD = "pa55w0rd"
 #: What a terminal or a CI runner would obey, as far as HTTP lets it through a header.

@@ -21,7 +21,6 @@ from imgverify.store.ingest import INGEST
 from tests.support.fault import Fault
 from tests.support.faults import (
     Body,
-    Endless,
     FlipByte,
     Longer,
     RangeIgnored,
@@ -228,7 +227,6 @@ WAYS: list[Callable[[When], Fault]] = [
     lambda when: FlipByte(SIZE - 1, when=when),
     lambda when: Body(noise("other", SIZE), when=when),
     lambda when: Longer(b"x", chunked=True, when=when),
-    lambda when: Endless(when=when),
     lambda when: RangeIgnored(when=when),
     lambda when: RangeShifted(1, when=when),
     lambda when: RangeShifted(1, lies=True, when=when),

@@ -25,6 +25,8 @@ from tests.support.registry import FakeRegistry, Shelf
 from tests.support.tokens import BasicGuard
 from tests.unit.registry.scene import IMAGE, PATH, TAG
 
+pytestmark = pytest.mark.slow
+
 MARK = "s3cr3t"
 USER = "mirror-user"
 PASSWORD, ISSUED = f"{MARK}-password", f"{MARK}-issued"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.support.translog import Document
 
+pytestmark = pytest.mark.slow
+
 IMAGE = b'{"schemaVersion":2}'
 # Hints: what they point at is known already, or found by its own signature.
 HINTS = {

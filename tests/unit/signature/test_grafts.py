@@ -11,6 +11,8 @@ from tests.support.authorities import SIGNED, email, new_key
 from tests.support.signer import RECIPES, WHO, Deployment, Signer, Specimen
 from tests.unit.signature.grafting import TWIN, Part, parts_of
 
+pytestmark = pytest.mark.slow
+
 IMAGES = [f'{{"schemaVersion":2,"image":{number}}}'.encode() for number in range(6)]
 TWINNED = {"signature", "message signature", "envelope", "log entry", "log entry's body"}
 
