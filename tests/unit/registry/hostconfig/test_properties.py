@@ -96,6 +96,11 @@ def test_containers_ask_mirrors_first_and_all_of_them_for_tag_or_digest(
     entry = configuration.entry(str(image.repository))
     try:
         endpoints = configuration.sources(image).endpoints
+        both = {
+            each.origin
+            for asked in (Reference(image.repository, "1"), image.pinned(Digest.of(b"")))
+            for each in configuration.sources(asked).endpoints
+        }
     except InputError:
         # A host alone in the place of a whole name names no repository.
         assert entry is not None
@@ -105,11 +110,6 @@ def test_containers_ask_mirrors_first_and_all_of_them_for_tag_or_digest(
         assert [each.image for each in endpoints] == [image]
         return
     assert endpoints[-1].origin == entry.location.origin
-    both = {
-        each.origin
-        for asked in (Reference(image.repository, "1"), image.pinned(Digest.of(b"")))
-        for each in configuration.sources(asked).endpoints
-    }
     assert both == {entry.location.origin, *(each.origin for each in entry.mirrors)}
 
 
