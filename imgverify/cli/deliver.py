@@ -15,7 +15,7 @@ from imgverify.report.explain import Occasion
 from imgverify.report.text import render_text
 from imgverify.store.sink import open_sink
 from imgverify.verdict import Decision, Grade, Level
-from imgverify.verify import verify_for_pull
+from imgverify.verify import platforms_of, verify_for_pull
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -49,7 +49,8 @@ def deliver(app: App, order: Order, network: Network, *, manner: Manner) -> Exit
         return of_verdicts([verdict])
     _note_mirrors(app, verdict)
     with _progress(app) as progress:
-        delivery = pull(verdict, network, sink, progress=progress, platforms=question.platforms)
+        wanted = platforms_of(question, order.policy)
+        delivery = pull(verdict, network, sink, progress=progress, platforms=wanted)
     verdict = with_delivery(verdict, delivery)
     app.detail_sources([verdict])
     for line in details(delivery):

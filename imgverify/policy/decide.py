@@ -79,14 +79,14 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
     return _verdict(decision, rule, facts, judged)
 
 
-def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> Digest | None:
-    """Return the digest that signatures are required of, None where they would change nothing."""
+def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> tuple[Digest, ...]:
+    """Return the digests that signatures are required of, none where they would change nothing."""
     rule = policy.rule_for(facts.upstream.reference.repository)
     if rule is None:
-        return None
+        return ()
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     if _compared(rule, facts, judged, purpose) is not Decision.ALLOW:
-        return None
+        return ()
     return _unvouched(policy, rule, facts, judged)
 
 
@@ -116,13 +116,24 @@ def _compared(
 
 def _unvouched(
     policy: Policy, rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...]
-) -> Digest | None:
-    """Return the digest that the rule requires signatures of; an exempted one needs none."""
-    digest = _chosen(facts.upstream, judged)
-    if not rule.requires or digest is None:
-        return None
+) -> tuple[Digest, ...]:
+    """Return the digests that the rule requires signatures of; an exempted one needs none.
+
+    What a mirror allowed as stale gives is another image, for which upstream's signers said
+    nothing: it needs signatures of its own.
+    """
+    if not rule.requires:
+        return ()
+    stale = (
+        each.digest
+        for each in judged
+        if each.decision is Decision.ALLOW and each.grade is Grade.STALE
+    )
+    digests = dict.fromkeys((_chosen(facts.upstream, judged), *stale))
     repository = facts.upstream.reference.repository
-    return None if policy.exemption_for(repository, digest, facts.now) else digest
+    return tuple(
+        each for each in digests if each and not policy.exemption_for(repository, each, facts.now)
+    )
 
 
 def unmatched(

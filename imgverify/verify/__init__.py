@@ -25,7 +25,7 @@ from imgverify.verdict import (
     Vouching,
 )
 from imgverify.verify.failure import finding_of
-from imgverify.verify.judge import Case, grade_mirror
+from imgverify.verify.judge import Case, grade_mirror, published, unpublished
 from imgverify.verify.parallel import all_or_raise
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imgverify.oci.digest import Digest
+    from imgverify.oci.platform import Platform
     from imgverify.oci.reference import Reference, Registry
     from imgverify.policy.model import Policy
     from imgverify.policy.model import Rule as PolicyRule
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from imgverify.verdict import Verdict
     from imgverify.verify.resolve import Moment
 
-__all__ = ["Question", "verify", "verify_for_pull"]
+__all__ = ["Question", "platforms_of", "verify", "verify_for_pull"]
 
 
 def verify(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -61,6 +62,12 @@ def verify_for_pull(question: Question, network: Network, policy: Policy, now: d
     return _decided(question, network, policy, now, purpose=Purpose.PULL)
 
 
+def platforms_of(question: Question, policy: Policy) -> tuple[Platform, ...]:
+    """Return the platforms that are decided on, and so may be delivered; none means all."""
+    rule = policy.rule_for(question.upstream.repository)
+    return question.platforms or (rule.platforms if rule else ())
+
+
 def _decided(
     question: Question, network: Network, policy: Policy, now: datetime, *, purpose: Purpose
 ) -> Verdict:
@@ -75,29 +82,32 @@ def _decided(
         raise InputError(msg, hint=hint)
     asked = replace(
         question,
-        platforms=question.platforms or rule.platforms,
+        platforms=platforms_of(question, policy),
         # Only what was read and hashed proves that other bytes say the same.
         deep=question.deep or Grade.REPACKAGED in rule.accept,
     )
     facts = _gather(asked, network, now, thorough=purpose is Purpose.USE)
-    digest = to_be_vouched_for(policy, facts, purpose)
-    if digest is not None:
-        facts = replace(facts, vouching=_vouching(asked, network, rule, (digest, now)))
+    digests = to_be_vouched_for(policy, facts, purpose)
+    if digests:
+        facts = replace(facts, vouching=_vouching(asked, network, rule, (digests, now)))
     return decide(policy, facts, purpose)
 
 
 def _vouching(
-    question: Question, network: Network, rule: PolicyRule, what: tuple[Digest, datetime]
+    question: Question,
+    network: Network,
+    rule: PolicyRule,
+    what: tuple[tuple[Digest, ...], datetime],
 ) -> Vouching:
     # Here: what verifies signatures takes longer to load than an unsigned image takes to verify.
-    from imgverify.verify.vouching import Inquiry, Places, vouch_for  # noqa: PLC0415 - as above
+    from imgverify.verify.vouching import Inquiry, Places, vouch_for_all  # noqa: PLC0415 - as above
 
-    digest, now = what
+    digests, now = what
     mirrors = (network.at(each.repository, Side.MIRROR) for each in question.mirrors)
     places = Places((network.at(question.upstream.repository, Side.UPSTREAM), *mirrors))
     required = tuple(each.of_image(question.upstream) for each in rule.requires)
     try:
-        return vouch_for(digest, Inquiry(required, question.platforms, now), places)
+        return vouch_for_all(digests, Inquiry(required, question.platforms, now), places)
     except (SourceError, ContentError) as error:
         finding = Finding(
             Rule.SIGNATURE_LOOKUP_FAILED, Level.ERROR, error.message, error.side, error.hint
@@ -109,6 +119,7 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
     notes = (*_insecure_findings(question, network), *_proxy_findings(question, network))
     try:
         moment = observe(question, network)
+        absent = _absent_findings(question, network, moment)
     except (SourceError, ContentError) as error:
         undecided = tuple(map(_undecided, question.mirrors))
         upstream = UpstreamResult(question.upstream)
@@ -128,13 +139,21 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
         asked = reference.pinned(moment.digest) if by_digest else reference
         tasks.append(partial(grade_mirror, case, asked, served))
     upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
-    findings = (*moment.findings, *_tag_findings(question, moment), *notes)
+    findings = (*moment.findings, *_tag_findings(question, moment), *absent, *notes)
     return Facts(question.requested, now, upstream, all_or_raise(tasks), findings)
 
 
 def _undecided(mirror: Reference) -> MirrorResult:
     explanation = Explanation("upstream's digest is not known, so there is nothing to compare with")
     return MirrorResult(mirror, Grade.INCONCLUSIVE, explanation)
+
+
+def _absent_findings(question: Question, network: Network, moment: Moment) -> tuple[Finding, ...]:
+    """Say which platforms upstream lacks; where there are mirrors, each is graded by that."""
+    if question.mirrors or not question.platforms:
+        return ()
+    upstream = network.at(question.upstream.repository, Side.UPSTREAM)
+    return unpublished(published(question, upstream, moment), question.platforms)
 
 
 def _tag_findings(question: Question, moment: Moment) -> tuple[Finding, ...]:

@@ -140,12 +140,20 @@ def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorRes
     # A pull takes from upstream what a mirror lacks, and finds out by itself what is published.
     if result.grade in _READABLE and case.thorough:
         wanted = case.question.platforms
-        findings = (*absent_platforms(result, wanted), *_unpublished(compared.upstream, wanted))
+        findings = (*absent_platforms(result, wanted), *unpublished(compared.upstream, wanted))
         result = replace(result, findings=(*result.findings, *findings))
     return result
 
 
-def _unpublished(upstream: Image, wanted: tuple[Platform, ...]) -> tuple[Finding, ...]:
+def published(question: Question, upstream: RemoteRepository, moment: Moment) -> Image:
+    """Return upstream's image, read as far as its platforms are named."""
+    served = moment.served or upstream.manifest(question.upstream.pinned(moment.digest))
+    reading = Reading(Image(served.manifest))
+    one = isinstance(served.manifest, Manifest)
+    return (read_configs(upstream, reading) if one else reading).image
+
+
+def unpublished(upstream: Image, wanted: tuple[Platform, ...]) -> tuple[Finding, ...]:
     """Say which of the wanted platforms upstream's image does not have at all."""
     offered = [each.platform for each in upstream.entries if each.platform]
     return tuple(

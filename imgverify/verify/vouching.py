@@ -102,6 +102,18 @@ class Inquiry:
         return child.platform is not None and any(map(child.platform.satisfies, self.platforms))
 
 
+def vouch_for_all(digests: tuple[Digest, ...], inquiry: Inquiry, places: Places) -> Vouching:
+    """Find out whether the requirements hold for each of these digests, as `vouch_for` does."""
+    every = [vouch_for(each, inquiry, places) for each in digests]
+    standings = {each.standing for each in every}
+    order = (Standing.FAILS, Standing.UNKNOWN, Standing.HOLDS)
+    return Vouching(
+        next(each for each in order if each in standings),
+        tuple(dict.fromkeys(one for each in every for one in each.vouched)),
+        tuple(dict.fromkeys(one for each in every for one in each.findings)),
+    )
+
+
 def vouch_for(digest: Digest, inquiry: Inquiry, places: Places) -> Vouching:
     """Find out whether the requirements hold for a digest, or for all that is wanted of an index.
 
