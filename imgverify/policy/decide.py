@@ -74,7 +74,7 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
         return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     decision = _compared(rule, facts, judged, purpose)
-    if decision is Decision.ALLOW and _unvouched(policy, rule, facts, judged):
+    if decision is Decision.ALLOW and _unvouched(policy, facts, judged, purpose):
         decision = _STANDINGS[facts.vouching.standing if facts.vouching else Standing.UNKNOWN]
     return _verdict(decision, rule, facts, judged)
 
@@ -87,7 +87,7 @@ def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> tuple[D
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     if _compared(rule, facts, judged, purpose) is not Decision.ALLOW:
         return ()
-    return _unvouched(policy, rule, facts, judged)
+    return _unvouched(policy, facts, judged, purpose)
 
 
 _STANDINGS: Final = {
@@ -115,22 +115,24 @@ def _compared(
 
 
 def _unvouched(
-    policy: Policy, rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...]
+    policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Digest, ...]:
     """Return the digests that the rule requires signatures of; an exempted one needs none.
 
     What a mirror allowed as stale gives is another image, for which upstream's signers said
-    nothing: it needs signatures of its own.
+    nothing: who uses that mirror needs signatures of its own. A pull delivers one digest.
     """
-    if not rule.requires:
+    repository = facts.upstream.reference.repository
+    rule = policy.rule_for(repository)
+    if rule is None or not rule.requires:
         return ()
     stale = (
         each.digest
         for each in judged
         if each.decision is Decision.ALLOW and each.grade is Grade.STALE
     )
-    digests = dict.fromkeys((_chosen(facts.upstream, judged), *stale))
-    repository = facts.upstream.reference.repository
+    others = stale if purpose is Purpose.USE else ()
+    digests = dict.fromkeys((_chosen(facts.upstream, judged), *others))
     return tuple(
         each for each in digests if each and not policy.exemption_for(repository, each, facts.now)
     )

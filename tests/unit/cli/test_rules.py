@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.image import put
+from tests.support.image import multi_platform, put
 from tests.unit.cli.conftest import FORGED, NEW, OLD, PATH, TAG, Pair, Run
 
 
@@ -102,3 +102,18 @@ def test_a_policy_that_cannot_be_read_is_no_policy(
 ) -> None:
     done = run("--policy", tmp_path / name, "verify", pair.name(), *pair.options)
     assert (done.status, done.out) == (2, "")
+
+
+def test_a_pull_delivers_only_the_platforms_that_the_rule_decides_on(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    whole = multi_platform("app", "2.0")
+    for each in (pair.upstream, pair.mirror):
+        put(each.shelf, PATH, whole, TAG)
+    file = policy(tmp_path, *rule(pair, "platforms: [linux/amd64]"))
+    words = ["--policy", file, "pull", pair.name(), *pair.options]
+    assert run(*words, "--to", f"oci:{tmp_path}/one:1").status == 0
+    names = {each.name for each in (tmp_path / "one/blobs/sha256").iterdir()}
+    amd64, *others = (str(each.digest).partition(":")[2] for each in whole.images)
+    assert amd64 in names
+    assert not names & set(others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
 from imgverify.policy.model import DEFAULT_POLICY, Policy
+from imgverify.policy.model import Rule as PolicyRule
 from imgverify.policy.requirement import Requirement
 from imgverify.signature.demand import NameRule
 from imgverify.verdict import Decision, Level, Rule, SubjectLevel, Verdict
@@ -19,10 +21,10 @@ from tests.support.fault import When
 from tests.support.faults import ServeOther, Status, no_referrers
 from tests.support.image import put, release
 from tests.support.signer import NAME, RECIPES, Deployment, Specimen
-from tests.unit.verify.world import NEW, NEW_AMD64, OLD, PATH, TAG, World
+from tests.unit.verify.world import NEW, NEW_AMD64, OLD, PATH, TAG, World, world
 
 SIGSTORE = Deployment()
-AMD64 = Platform("linux", "amd64")
+AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 NAMED = NameRule(Reference.parse(NAME))
 BUNDLES = [name for name, each in RECIPES.items() if each.form == "bundle"]
 TAGGED = [name for name, each in RECIPES.items() if each.form == "layer"]
@@ -259,3 +261,45 @@ def test_a_registry_that_serves_another_signature_for_a_digest_is_told(signed: W
     verdict = ask(signed, requiring(made))
     assert verdict.decision is Decision.DENY
     assert rules(verdict) == [Rule.SIGNATURE_REJECTED]
+
+
+def test_without_a_mirror_a_wanted_platform_that_is_not_published_is_missed(signed: World) -> None:
+    made = specimen(KEYLESS)
+    attach(signed.upstream.shelf, PATH, NEW, made, place=Place.REFERRER)
+    question = replace(signed.question(Platform("linux", "s390x"), AMD64), mirrors=())
+    verdict = signed.put_question(question, policy=requiring(made), now=NOW)
+    assert verdict.decision is Decision.DENY
+    (absent,) = [each for each in verdict.findings if each.rule is Rule.PLATFORM_ABSENT]
+    assert "s390x" in absent.message
+
+
+def test_without_a_mirror_an_image_that_is_no_index_has_to_be_for_the_wanted_platform(
+    signed: World,
+) -> None:
+    put(signed.upstream.shelf, PATH, NEW_AMD64, TAG)
+    made = specimen(KEYLESS, NEW_AMD64)
+    attach(signed.upstream.shelf, PATH, NEW_AMD64, made, place=Place.REFERRER)
+    for platform, decision in ((AMD64, Decision.ALLOW), (ARM64, Decision.DENY)):
+        question = replace(signed.question(platform), mirrors=())
+        assert signed.put_question(question, policy=requiring(made), now=NOW).decision is decision
+
+
+@pytest.mark.parametrize("old_is_signed", [False, True])
+def test_upstreams_signers_do_not_vouch_for_the_older_image_of_another_mirror(
+    *, old_is_signed: bool
+) -> None:
+    made, older = specimen(KEYLESS), specimen(KEYLESS, OLD)
+    lenient = Policy((PolicyRule(stale_max_age=timedelta(days=9999)),))
+    demand = replace(made.demand, name=NAMED)
+    policy = lenient.also_requiring((Requirement((demand,)),))
+    with world(mirrors=2) as three:
+        three.holds(NEW, NEW, OLD)
+        put(three.others[0].shelf, PATH, OLD, TAG)
+        attach(three.upstream.shelf, PATH, NEW, made, place=Place.REFERRER)
+        if old_is_signed:
+            attach(three.upstream.shelf, PATH, OLD, older, place=Place.REFERRER)
+        verdict = ask(three, policy)
+        pulled = three.put_question(three.question(), policy=policy, now=NOW, pulling=True)
+    assert [each.decision for each in verdict.mirrors] == [Decision.ALLOW] * 2
+    assert verdict.decision is (Decision.ALLOW if old_is_signed else Decision.DENY)
+    assert pulled.decision is Decision.ALLOW
