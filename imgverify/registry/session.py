@@ -221,7 +221,7 @@ class Session:
                 if wait is None or not self._wait(wait, call if limited else once):
                     raise
                 once = call.begun() if limited else once
-        raise AssertionError  # pragma: no cover
+        raise AssertionError  # pragma: no cover - the last try returns or raises
 
     def _wait(self, seconds: float, call: Call) -> bool:
         if self._tell is not None and _LONG_WAIT <= seconds < call.deadline.remaining:

@@ -130,7 +130,7 @@ class ContainersCloser:
         """Return the entry that gave the image its mirrors."""
         entry = self.configuration.entry(str(image.repository))
         if entry is None:
-            raise AssertionError  # pragma: no cover
+            raise AssertionError  # pragma: no cover - mirrors come from an entry
         return entry
 
     @property
