@@ -73,10 +73,12 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
     if rule is None:
         return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
-    decision = _compared(rule, facts, judged, purpose)
+    compared = _compared(rule, facts, judged, purpose)
+    decision = _enforced(rule, compared, judged)
+    warned = decision is not compared
     if decision is Decision.ALLOW and _unvouched(policy, facts, judged, purpose):
         decision = _STANDINGS[facts.vouching.standing if facts.vouching else Standing.UNKNOWN]
-    return _verdict(decision, rule, facts, judged)
+    return _verdict(decision, rule, facts, judged, warned=warned)
 
 
 def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> tuple[Digest, ...]:
@@ -85,7 +87,8 @@ def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> tuple[D
     if rule is None:
         return ()
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
-    if _compared(rule, facts, judged, purpose) is not Decision.ALLOW:
+    compared = _compared(rule, facts, judged, purpose)
+    if _enforced(rule, compared, judged) is not Decision.ALLOW:
         return ()
     return _unvouched(policy, facts, judged, purpose)
 
@@ -114,24 +117,33 @@ def _compared(
     return Decision.ALLOW if decides else Decision.INCONCLUSIVE
 
 
+def _enforced(rule: PolicyRule, compared: Decision, judged: tuple[MirrorResult, ...]) -> Decision:
+    """Let a rule that only warns allow what it would deny, but for what upstream never published.
+
+    Signatures are required by the caller, whom the rule's level does not overrule.
+    """
+    warns = rule.enforcement is Enforcement.WARN and compared is Decision.DENY
+    return Decision.ALLOW if warns and not any(map(_is_strange, judged)) else compared
+
+
 def _unvouched(
     policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Digest, ...]:
     """Return the digests that the rule requires signatures of; an exempted one needs none.
 
-    What a mirror allowed as stale gives is another image, for which upstream's signers said
-    nothing: who uses that mirror needs signatures of its own. A pull delivers one digest.
+    An image that is stale, or allowed with a warning, is another one than upstream's signers
+    spoke of: who uses that mirror needs signatures of its own. A pull delivers one digest.
     """
     repository = facts.upstream.reference.repository
     rule = policy.rule_for(repository)
     if rule is None or not rule.requires:
         return ()
-    stale = (
+    different = (
         each.digest
         for each in judged
-        if each.decision is Decision.ALLOW and each.grade is Grade.STALE
+        if each.decision is not Decision.ALLOW or each.grade is Grade.STALE
     )
-    others = stale if purpose is Purpose.USE else ()
+    others = different if purpose is Purpose.USE else ()
     digests = dict.fromkeys((_chosen(facts.upstream, judged), *others))
     return tuple(
         each for each in digests if each and not policy.exemption_for(repository, each, facts.now)
@@ -217,13 +229,17 @@ def _is_wanted(platform: Platform | None, wanted: Wanted) -> bool:
 
 
 def _verdict(
-    decision: Decision, rule: PolicyRule, facts: Facts, mirrors: tuple[MirrorResult, ...]
+    decision: Decision,
+    rule: PolicyRule,
+    facts: Facts,
+    mirrors: tuple[MirrorResult, ...],
+    *,
+    warned: bool,
 ) -> Verdict:
-    vouching = facts.vouching
-    findings = (*facts.findings, *(vouching.findings if vouching else ()))
-    strange = any(map(_is_strange, mirrors))
-    if decision is Decision.DENY and rule.enforcement is Enforcement.WARN and not strange:
-        decision, findings = Decision.ALLOW, _not_enforced(rule, findings)
+    vouching, findings = facts.vouching, facts.findings
+    if warned and decision is Decision.ALLOW:
+        findings = _not_enforced(rule, findings)
+    findings = (*findings, *(vouching.findings if vouching else ()))
     upstream, pinned = facts.upstream, None
     digest = _chosen(upstream, mirrors)
     if decision is Decision.ALLOW and digest is not None:

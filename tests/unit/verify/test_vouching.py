@@ -10,7 +10,7 @@ import pytest
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.model import DEFAULT_POLICY, Policy
+from imgverify.policy.model import DEFAULT_POLICY, Enforcement, Policy
 from imgverify.policy.model import Rule as PolicyRule
 from imgverify.policy.requirement import Requirement
 from imgverify.signature.demand import NameRule
@@ -303,3 +303,22 @@ def test_upstreams_signers_do_not_vouch_for_the_older_image_of_another_mirror(
     assert [each.decision for each in verdict.mirrors] == [Decision.ALLOW] * 2
     assert verdict.decision is (Decision.ALLOW if old_is_signed else Decision.DENY)
     assert pulled.decision is Decision.ALLOW
+
+
+def test_a_rule_that_only_warns_does_not_overrule_who_has_to_have_signed(signed: World) -> None:
+    made, older = specimen(KEYLESS), specimen(KEYLESS, OLD)
+    warning = Policy((PolicyRule(enforcement=Enforcement.WARN),))
+    demand = replace(made.demand, name=NAMED)
+    policy = warning.also_requiring((Requirement((demand,)),))
+    assert ask(signed, policy).decision is Decision.DENY
+    attach(signed.upstream.shelf, PATH, NEW, made, place=Place.REFERRER)
+    assert ask(signed, policy).decision is Decision.ALLOW
+    put(signed.upstream.shelf, PATH, OLD)
+    put(signed.mirror.shelf, PATH, OLD, TAG)
+    verdict = ask(signed, policy)
+    assert verdict.decision is Decision.DENY
+    assert Rule.NOT_ENFORCED not in rules(verdict)
+    attach(signed.upstream.shelf, PATH, OLD, older, place=Place.REFERRER)
+    verdict = ask(signed, policy)
+    assert verdict.decision is Decision.ALLOW
+    assert Rule.NOT_ENFORCED in rules(verdict)
