@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
     from imgverify.oci.platform import Platform
     from imgverify.oci.reference import Reference
-    from imgverify.policy.model import Policy
+    from imgverify.policy.model import Exemption, Policy
     from imgverify.policy.model import Rule as PolicyRule
 
 Wanted = tuple["Platform", ...]
@@ -76,6 +76,9 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
     compared = _compared(rule, facts, judged, purpose)
     decision = _enforced(rule, compared, judged)
     warned = decision is not compared
+    if decision is Decision.ALLOW:
+        excused = _excused(policy, facts, judged, purpose)
+        facts = replace(facts, findings=(*facts.findings, *excused))
     if decision is Decision.ALLOW and _unvouched(policy, facts, judged, purpose):
         decision = _STANDINGS[facts.vouching.standing if facts.vouching else Standing.UNKNOWN]
     return _verdict(decision, rule, facts, judged, warned=warned)
@@ -126,16 +129,15 @@ def _enforced(rule: PolicyRule, compared: Decision, judged: tuple[MirrorResult, 
     return Decision.ALLOW if warns and not any(map(_is_strange, judged)) else compared
 
 
-def _unvouched(
+def _signable(
     policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Digest, ...]:
-    """Return the digests that the rule requires signatures of; an exempted one needs none.
+    """Return the digests that the rule requires signatures of, exempted ones among them.
 
     An image that is stale, or allowed with a warning, is another one than upstream's signers
     spoke of: who uses that mirror needs signatures of its own. A pull delivers one digest.
     """
-    repository = facts.upstream.reference.repository
-    rule = policy.rule_for(repository)
+    rule = policy.rule_for(facts.upstream.reference.repository)
     if rule is None or not rule.requires:
         return ()
     different = (
@@ -145,9 +147,39 @@ def _unvouched(
     )
     others = different if purpose is Purpose.USE else ()
     digests = dict.fromkeys((_chosen(facts.upstream, judged), *others))
+    return tuple(each for each in digests if each)
+
+
+def _unvouched(
+    policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
+) -> tuple[Digest, ...]:
+    """Return the digests that have to be signed; an exempted one needs nobody."""
+    repository = facts.upstream.reference.repository
     return tuple(
-        each for each in digests if each and not policy.exemption_for(repository, each, facts.now)
+        each
+        for each in _signable(policy, facts, judged, purpose)
+        if not policy.exemption_for(repository, each, facts.now)
     )
+
+
+def _excused(
+    policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
+) -> tuple[Finding, ...]:
+    """Say of which digests signatures were required, but for an exemption."""
+    repository = facts.upstream.reference.repository
+    excused = (
+        (each, policy.exemption_for(repository, each, facts.now))
+        for each in _signable(policy, facts, judged, purpose)
+    )
+    return tuple(_exempted(digest, exemption) for digest, exemption in excused if exemption)
+
+
+def _exempted(digest: Digest, exemption: Exemption, side: Side = Side.LOCAL) -> Finding:
+    message = (
+        f"{digest} is exempted until the end of {exemption.expires:%Y-%m-%d}"
+        f" by {exemption.owner}: {exemption.reason}"
+    )
+    return Finding(Rule.EXEMPTED, Level.WARNING, message, side)
 
 
 def unmatched(
@@ -167,18 +199,15 @@ def _judge(policy: Policy, rule: PolicyRule, facts: Facts, mirror: MirrorResult)
     if _is_accepted(rule, mirror) and not _has_error(mirror.findings):
         return replace(mirror, decision=Decision.ALLOW)
     repository = facts.upstream.reference.repository
-    exemption = mirror.digest and policy.exemption_for(repository, mirror.digest, facts.now)
-    if not exemption or _is_falsified(mirror):
+    digest = mirror.digest
+    exemption = policy.exemption_for(repository, digest, facts.now) if digest else None
+    if digest is None or exemption is None or _is_falsified(mirror):
         return replace(mirror, decision=Decision.DENY)
     milder = tuple(
         replace(each, level=Level.WARNING) if each.level is Level.ERROR else each
         for each in mirror.findings
     )
-    message = (
-        f"{mirror.digest} is exempted until the end of {exemption.expires:%Y-%m-%d}"
-        f" by {exemption.owner}: {exemption.reason}"
-    )
-    finding = Finding(Rule.EXEMPTED, Level.WARNING, message, Side.MIRROR)
+    finding = _exempted(digest, exemption, Side.MIRROR)
     return replace(mirror, decision=Decision.ALLOW, findings=(*milder, finding), exempted=True)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.model import DEFAULT_POLICY, Enforcement, Policy
+from imgverify.policy.model import DEFAULT_POLICY, Enforcement, Exemption, Policy
 from imgverify.policy.model import Rule as PolicyRule
+from imgverify.policy.pattern import Pattern
 from imgverify.policy.requirement import Requirement
 from imgverify.signature.demand import NameRule
 from imgverify.verdict import Decision, Level, Rule, SubjectLevel, Verdict
@@ -322,3 +323,14 @@ def test_a_rule_that_only_warns_does_not_overrule_who_has_to_have_signed(signed:
     verdict = ask(signed, policy)
     assert verdict.decision is Decision.ALLOW
     assert Rule.NOT_ENFORCED in rules(verdict)
+
+
+def test_an_exemption_in_place_of_a_signature_is_told(signed: World) -> None:
+    exemption = Exemption(Pattern.parse("**"), NEW.digest, "in a hurry", "ops", date.max)
+    policy = replace(requiring(specimen(KEYLESS)), exemptions=(exemption,))
+    verdict = ask(signed, policy)
+    assert verdict.decision is Decision.ALLOW
+    assert verdict.evidence == ()
+    (told,) = [each for each in verdict.findings if each.rule is Rule.EXEMPTED]
+    assert (told.level, "ops: in a hurry" in told.message) == (Level.WARNING, True)
+    assert signed.upstream.count(path="/referrers/") == 0
