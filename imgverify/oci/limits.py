@@ -75,6 +75,8 @@ REDIRECTS: Final = 5
 # What one token is to allow: challenges may name more scopes than were asked for.
 SCOPES: Final = 4
 RETRIES: Final = 3
+# Where the registry says how long to wait: others who wait as well may be quicker every time.
+RATE_LIMIT_RETRIES: Final = 12
 SOURCE_FAILURES: Final = 3
 REFERRER_PAGES: Final = 8
 REFERRERS: Final = 100

@@ -188,7 +188,8 @@ class Session:
 
         Raises a `SourceError` for any other status and for network faults, `ContentError` for
         answers that break the protocol.  Only what is transient (429, 502, 503, 504 and broken
-        connections) is tried again, at most `limits.RETRIES` times and within the deadline.
+        connections) is tried again, at most `limits.RETRIES` times, or `limits.RATE_LIMIT_RETRIES`
+        where the registry says when to, and within the deadline.
         """
         return self.retried(self.attempt, call)
 
@@ -212,7 +213,8 @@ class Session:
         All tries share the time that one may take, but for what a rate limit makes them wait.
         """
         once = call.begun()
-        for number in range(limits.RETRIES + 1):
+        number = 0
+        while True:
             try:
                 return attempt(once)
             except (Unreachable, RateLimited) as error:
@@ -221,7 +223,7 @@ class Session:
                 if wait is None or not self._wait(wait, call if limited else once):
                     raise
                 once = call.begun() if limited else once
-        raise AssertionError  # pragma: no cover - the last try returns or raises
+            number += 1
 
     def _wait(self, seconds: float, call: Call) -> bool:
         if self._tell is not None and _LONG_WAIT <= seconds < call.deadline.remaining:
@@ -381,10 +383,13 @@ def _travelling(headers: dict[str, str], url: httpx.URL, target: httpx.URL) -> d
 
 def _wait_before_retry(error: Unreachable | RateLimited, attempt: int) -> float | None:
     """Return how long to wait before another attempt, None where none would help."""
-    if attempt == limits.RETRIES or not error.transient:
+    said = error.retry_after if isinstance(error, RateLimited) else None
+    most = limits.RATE_LIMIT_RETRIES if said else limits.RETRIES
+    if attempt >= most or not error.transient or (said or 0) > limits.RETRY_AFTER:
         return None
-    backoff: float = _BACKOFF * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-    if isinstance(error, RateLimited) and error.retry_after is not None:
-        wait = max(error.retry_after, backoff)
-        return wait if wait <= limits.RETRY_AFTER else None
-    return backoff
+    growth = 2 ** min(attempt, limits.RETRIES)
+    backoff: float = _BACKOFF * growth * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    if not said:
+        return backoff
+    # Those who were refused together would be again if they all came back at one moment.
+    return said + backoff if attempt else max(said, backoff)

@@ -71,15 +71,15 @@ def test_a_reset_is_a_reset_after_what_was_sent(size: int) -> None:
 
 
 def test_slow_answers_take_their_time_and_do_not_hold_up_the_sender() -> None:
-    slow = Play((Step(HEAD, pause=0.2), Step(b"a", 3, 0.1)))
+    slow = Play((Step(HEAD, pause=1), Step(b"a", 3, 0.1)))
     with staged(slow) as (_, sock):
         started = time.monotonic()
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        assert time.monotonic() - started < 0.15
+        assert time.monotonic() - started < 0.9
         response = http.client.HTTPResponse(sock)
         response.begin()
         assert response.read() == b"aaa"
-        assert 0.4 < time.monotonic() - started < 3
+        assert 1.2 <= time.monotonic() - started < 30
 
 
 def test_large_answers_wait_for_whoever_reads_them() -> None:
@@ -94,7 +94,7 @@ def test_what_never_ends_ends_with_the_stage() -> None:
     started = time.monotonic()
     with staged(Play((Step(HEAD), Step(b"a", 1 << 40), Step(b"", pause=3600)))) as (_, sock):
         assert ask(sock).read() == b"aaa"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_only_hosts_that_there_are_can_be_dialled() -> None:

@@ -115,7 +115,7 @@ def test_tar_loop_bomb_stops_at_the_ratio(compression: Compression) -> None:
     with pytest.raises(LimitExceeded, match="expands to more than"):
         out.extend(map(len, expand(cut(data, limits.CHUNK), compression)))
     assert sum(out) <= max(limits.EXPANSION_FREE, len(data) * limits.EXPANSION_RATIO)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_tar_loop_bomb_of_many_members() -> None:

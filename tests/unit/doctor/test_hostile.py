@@ -82,7 +82,7 @@ def test_slow_and_endless_no_mirror_holds_the_doctor_up_or_breaks_it(
     pair.mirror.play(HOSTILE[name])
     started = time.monotonic()
     report = pair.examine()
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 15
     assert report.sent <= FEW
     assert harmless(report)
 
@@ -93,8 +93,8 @@ def test_slow_and_endless_the_deadline_is_for_all_mirrors_together(pair: Clinic)
     started = time.monotonic()
     with FakeRegistry(faults=[Hang()]) as other:
         places = tuple(place(each, *images) for each in (pair.mirror, other))
-        reports = examine(places, images, pair.upstream, pair.mirror, other, seconds=1)
-    assert time.monotonic() - started < 2
+        reports = examine(places, images, pair.upstream, pair.mirror, other, seconds=3)
+    assert time.monotonic() - started < 5.5
     assert {each.decision for each in reports} == {Decision.INCONCLUSIVE}
 
 

@@ -40,8 +40,8 @@ def test_within_is_the_earlier_of_two_and_is_called_off_together() -> None:
 
 def test_a_sleep_that_would_pass_the_deadline_is_not_begun() -> None:
     start = time.monotonic()
-    assert not Deadline.after(1).sleep(2)
-    assert time.monotonic() - start < 0.5
+    assert not Deadline.after(10).sleep(20)
+    assert time.monotonic() - start < 5
 
 
 def test_a_sleep_within_the_deadline_is_slept() -> None:
@@ -56,4 +56,4 @@ def test_an_interrupt_ends_a_sleep() -> None:
     start = time.monotonic()
     with pytest.raises(Interrupted):
         deadline.sleep(30)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10

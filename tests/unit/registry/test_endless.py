@@ -41,7 +41,7 @@ from tests.unit.registry.scene import (
 )
 
 SECONDS = 0.15
-SLACK = 1.0
+SLACK = 8.0
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -455,7 +455,7 @@ def test_any_answer_of_a_proxys_makes_a_tunnel_or_an_error(head: bytes, end: byt
 
 def _silent(connection: socket.socket) -> None:
     receive_head(connection)
-    connection.settimeout(5)
+    connection.settimeout(30)
     with contextlib.suppress(OSError):
         connection.recv(1)
 
@@ -463,7 +463,7 @@ def _silent(connection: socket.socket) -> None:
 def _dripping(connection: socket.socket) -> None:
     receive_head(connection)
     with contextlib.suppress(OSError):
-        for _ in range(100):
+        for _ in range(600):
             connection.sendall(b"H")
             time.sleep(0.05)
 
@@ -471,7 +471,7 @@ def _dripping(connection: socket.socket) -> None:
 def _tunnelling_to_nobody(connection: socket.socket) -> None:
     receive_head(connection)
     connection.sendall(TUNNEL)
-    connection.settimeout(5)
+    connection.settimeout(30)
     with contextlib.suppress(OSError):
         while connection.recv(4096):
             pass
@@ -485,7 +485,7 @@ def test_slow_and_endless_a_proxy_is_waited_for_no_longer_than_anybody(
     with raw_server(misbehave) as host, session(through(f"http://{host}", own)) as made:
         with pytest.raises(Unreachable, match=r"no complete answer within 0\.3 s"):
             made.send(wanted(seconds=0.3))
-        assert time.monotonic() - start < 1.3
+        assert time.monotonic() - start < 8
 
 
 @pytest.mark.parametrize("misbehave", [_silent, _dripping, _tunnelling_to_nobody])
@@ -497,7 +497,7 @@ def test_slow_and_endless_a_proxy_has_a_time_of_its_own(
     with raw_server(misbehave) as host, session(through(f"http://{host}", own)) as made:
         with pytest.raises(Unreachable, match=r"within 0\.3 s"):
             made.send(wanted(seconds=30))
-        assert time.monotonic() - start < 1.3
+        assert time.monotonic() - start < 8
 
 
 @pytest.mark.parametrize("misbehave", [_silent, _tunnelling_to_nobody])
@@ -511,7 +511,7 @@ def test_who_waits_for_a_proxy_hears_that_the_work_is_called_off(
         start = time.monotonic()
         with pytest.raises(Interrupted):
             made.send(call)
-        assert time.monotonic() - start < 1.2
+        assert time.monotonic() - start < 8
 
 
 def test_a_tunnel_that_ends_in_the_handshake_is_a_failure_of_the_hosts(

@@ -185,7 +185,7 @@ def test_endless_ends_with_the_registry(registry: FakeRegistry) -> None:
     assert len(response.read(5_000_000)) == 5_000_000
     started = time.monotonic()
     registry.__exit__(None, None, None)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     response.close()
     client.close()
 
@@ -222,7 +222,7 @@ def test_silence_ends_with_the_registry(registry: FakeRegistry, fault: Fault) ->
         ask(registry, BLOB_PATH, timeout=SHORT)
     started = time.monotonic()
     registry.__exit__(None, None, None)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
 
 
 def test_stall_resumes(registry: FakeRegistry) -> None:

@@ -251,7 +251,7 @@ def test_interrupted_when_called_off(pair: World, fault: Fault, side: str) -> No
         with pytest.raises(Interrupted):
             verify(question, network, SAME_CONTENT, NOW)
         timer.join()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
 
 def test_nothing_is_asked_of_upstream_but_its_tag_while_it_is_down(pair: World) -> None:
