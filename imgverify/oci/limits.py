@@ -92,6 +92,8 @@ REQUEST_TIMEOUT: Final = 30.0
 CONNECT_TIMEOUT: Final = 15.0
 STALL_TIMEOUT: Final = 30.0
 HELPER_TIMEOUT: Final = 20.0
+# Runs that share a layout keep one another waiting for as long as renaming takes.
+LOCK_TIMEOUT: Final = 60.0
 # A blob's deadline is REQUEST_TIMEOUT + size / BLOB_MIN_RATE: slow is allowed, endless is not.
 BLOB_MIN_RATE: Final = 16 * KIB
 CHUNK: Final = 256 * KIB

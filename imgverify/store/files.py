@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import time
 from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import LimitExceeded, Malformed, StoreError
@@ -25,6 +27,7 @@ FOLDER: Final = SAFE | os.O_RDONLY | os.O_DIRECTORY
 PRIVATE: Final = 0o600
 PUBLIC: Final = 0o644
 
+_LOCK_PAUSE: Final = 0.01
 _SPACE: Final = "free some space there, or name another place with --to"
 _RIGHTS: Final = "name a place with --to that this user may write to"
 _LINK: Final = "a link or a file stands where a directory has to be: remove it"
@@ -35,6 +38,7 @@ _HINTS: Final = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
+    errno.ETIMEDOUT: "end that run, or name another place with --to",
     errno.ELOOP: _LINK,
     errno.ENOTDIR: _LINK,
 }
@@ -127,6 +131,21 @@ def open_folder(name: str, parent: int, *, mode: int | None = None) -> int:
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, mode, dir_fd=parent)
     return os.open(name, FOLDER, dir_fd=parent)
+
+
+def lock(fd: int) -> None:
+    """Lock a file against other runs; after `limits.LOCK_TIMEOUT` that is a `TimeoutError`."""
+    end = time.monotonic() + limits.LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                msg = "another run that does not go on keeps it locked"
+                raise TimeoutError(errno.ETIMEDOUT, msg) from None
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return
 
 
 def close(fd: int) -> None:

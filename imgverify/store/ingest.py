@@ -25,6 +25,7 @@ from imgverify.store.files import (
     PUBLIC,
     SAFE,
     close,
+    lock,
     open_folder,
     write_at,
 )
@@ -81,10 +82,10 @@ class Ingest:
                 attempt.callback(close, folder)
                 # The run that held the lock may have removed it, and the folder with it.
                 with contextlib.suppress(FileNotFoundError):
-                    lock = _open_lock(folder)
-                    attempt.callback(close, lock)
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                    if os.fstat(lock).st_nlink:
+                    fd = _open_lock(folder)
+                    attempt.callback(close, fd)
+                    lock(fd)
+                    if os.fstat(fd).st_nlink:
                         break
                 attempt.close()
             yield folder
@@ -170,10 +171,10 @@ class Ingest:
         with contextlib.ExitStack() as stack:
             other = open_folder(name, folder)
             stack.callback(close, other)
-            lock = _open_lock(other)
-            stack.callback(close, lock)
+            fd = _open_lock(other)
+            stack.callback(close, fd)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
             for each in _names(other):

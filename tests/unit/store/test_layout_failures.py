@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imgverify.errors import StoreError
+from imgverify.oci import limits
 from imgverify.store.ingest import INGEST, Ingest
 from imgverify.store.layout import LayoutSink
 from tests.unit.store.images import Image, deliver, files_in, image, put
@@ -307,6 +308,20 @@ class TestSeveralProcesses:
         assert_sound(path, *map(image, seeds))
         expected = [f"{number}-{seed}" for number, seed in enumerate(seeds)]
         assert sorted(map(str, names(path))) == expected
+
+    def test_one_that_does_not_go_on_is_not_waited_for_without_end(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "LOCK_TIMEOUT", 0.05)
+        path.mkdir()
+        (path / INGEST).mkdir(0o700)
+        with (path / INGEST / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(StoreError, match="another run that does not go on") as caught:
+                LayoutSink(path, "a").begin(image().blobs)
+        assert "end that run" in caught.value.hint
+        deliver(LayoutSink(path, "a"), image())
+        assert_sound(path, image())
 
     @pytest.mark.slow
     def test_may_begin_and_give_up_at_once(self, path: Path) -> None:
