@@ -12,7 +12,7 @@ import click
 from imgverify.cli.connection import Connection
 from imgverify.errors import InputError, InvalidReference
 from imgverify.oci.platform import Platform
-from imgverify.oci.reference import Reference, Registry
+from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry.mirrors import (
     Located,
     is_reference,
@@ -42,6 +42,7 @@ class Asked:
     platforms: tuple[str, ...]
     deep: bool = False
     mirrors_from: str | None = None
+    signature_repository: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ _PLATFORM: Final = click.option(
 )
 _DEEP: Final = click.option(
     "--deep", is_flag=True, help="Also read and hash every layer that the mirror serves."
+)
+_SIGNATURES: Final = click.option(
+    "--signature-repository",
+    metavar="REPO",
+    help="Look for signatures there, too; what cosign takes from COSIGN_REPOSITORY.",
 )
 _FORMAT: Final = click.option(
     "--format",
@@ -179,7 +185,8 @@ _TOKEN_SERVER: Final = click.option(
 
 def asks(command: F) -> F:
     """Give a command the options that make up a question, as `asked`."""
-    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(collect(Asked, "asked", command)))))
+    asked = _SIGNATURES(collect(Asked, "asked", command))
+    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(asked))))
 
 
 def asks_deep(command: F) -> F:
@@ -277,7 +284,9 @@ def _question(image: str, asked: Asked, host: HostMirrors | None) -> Question:
     by_digest = frozenset(
         each.image.repository for each in endpoints if not each.resolves and each.image not in named
     )
-    return Question(image, upstream, mirrors, _platforms(asked), asked.deep, by_digest)
+    kept = asked.signature_repository
+    signatures = None if kept is None else Repository.parse(kept)
+    return Question(image, upstream, mirrors, _platforms(asked), asked.deep, by_digest, signatures)
 
 
 def _located(named: Reference, asked: Asked) -> Located:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from imgverify.oci.reference import Reference, Registry
     from imgverify.policy.model import Policy
     from imgverify.policy.model import Rule as PolicyRule
-    from imgverify.registry.client import Network
+    from imgverify.registry.client import Network, RemoteRepository
     from imgverify.verdict import Verdict
     from imgverify.verify.resolve import Moment
 
@@ -80,6 +80,9 @@ def _decided(
             "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
         )
         raise InputError(msg, hint=hint)
+    if question.signatures and not any(each.requires for each in policy.rules):
+        msg = f"signatures are looked for at {question.signatures}, and nobody has to have signed"
+        raise InputError(msg, hint="name who has to (--key, --certificate-identity)")
     asked = replace(
         question,
         platforms=platforms_of(question, policy),
@@ -104,7 +107,8 @@ def _vouching(
 
     digests, now = what
     mirrors = (network.at(each.repository, Side.MIRROR) for each in question.mirrors)
-    places = Places((network.at(question.upstream.repository, Side.UPSTREAM), *mirrors))
+    beside = (network.at(question.upstream.repository, Side.UPSTREAM), *mirrors)
+    places = Places(beside, _apart(question, network))
     required = tuple(each.of_image(question.upstream) for each in rule.requires)
     try:
         return vouch_for_all(digests, Inquiry(required, question.platforms, now), places)
@@ -113,6 +117,13 @@ def _vouching(
             Rule.SIGNATURE_LOOKUP_FAILED, Level.ERROR, error.message, error.side, error.hint
         )
         return Vouching(Standing.UNKNOWN, (), (finding,))
+
+
+def _apart(question: Question, network: Network) -> tuple[RemoteRepository, ...]:
+    """Return where signatures are kept apart from the image, if that is another place at all."""
+    kept = question.signatures
+    images = {question.upstream.repository, *(each.repository for each in question.mirrors)}
+    return () if kept is None or kept in images else (network.at(kept, Side.SIGNATURES),)
 
 
 def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
@@ -204,3 +215,5 @@ def _sides(question: Question) -> Iterator[tuple[Registry, Side]]:
     yield question.upstream.registry, Side.UPSTREAM
     for mirror in question.mirrors:
         yield mirror.registry, Side.MIRROR
+    if question.signatures is not None:
+        yield question.signatures.registry, Side.SIGNATURES

@@ -22,6 +22,7 @@ class Question:
     `deep` asks for every layer to be read from every mirror.
     `by_digest` are those mirrors that nobody asks what a tag means: they are held against the
     digest that upstream's tag names.
+    `signatures` is a repository that signatures are kept in, besides those of the image.
     """
 
     requested: str
@@ -30,6 +31,7 @@ class Question:
     platforms: tuple[Platform, ...] = ()
     deep: bool = False
     by_digest: frozenset[Repository] = frozenset()
+    signatures: Repository | None = None
 
     def __post_init__(self) -> None:
         """Refuse to hold an image against itself."""

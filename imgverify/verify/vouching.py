@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where signatures may lie: at upstream, at mirrors, and wherever else they are kept."""
+    """Where signatures may lie: beside the image at upstream and mirrors, and apart from it."""
 
     repositories: tuple[RemoteRepository, ...]
+    apart: tuple[RemoteRepository, ...] = ()
 
     def read(self, digest: Digest) -> Manifest | Index:
         """Return a document from the first place that has it, by its digest.
@@ -57,11 +58,11 @@ class Places:
 
     def attachments(self, digest: Digest) -> tuple[tuple[RemoteRepository, Attachments], ...]:
         """Return what each place has beside a digest."""
-        tasks = [partial(find_attachments, each, digest) for each in self.repositories]
-        outcomes = attempt_all(tasks)
+        places = (*self.repositories, *self.apart)
+        outcomes = attempt_all([partial(find_attachments, each, digest) for each in places])
         return tuple(
             (place, Attachments(failures=(outcome,)) if isinstance(outcome, Exception) else outcome)
-            for place, outcome in zip(self.repositories, outcomes, strict=True)
+            for place, outcome in zip(places, outcomes, strict=True)
         )
 
 
@@ -82,6 +83,9 @@ class _Reading:
         return tuple(
             str(place.repository.registry) for place, there in self.lying if attached in there.found
         )
+
+    def side_of(self, attached: Attached) -> Side:
+        return next(place.side for place, there in self.lying if attached in there.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,20 +209,20 @@ def _failures(reading: _Reading) -> tuple[Finding, ...]:
 
 def _rejections(reading: _Reading) -> tuple[Finding, ...]:
     refused = [
-        (error.message, f"{error.reason.value}: ")
+        (f"{error.reason.value}: {error.message}", reading.side_of(attached))
         for held in reading.held
         if not held.holds
-        for _, error in held.rejected
+        for attached, error in held.rejected
     ]
-    refused += [(each.message, "") for _, there in reading.lying for each in there.broken]
+    refused += [(one.message, place.side) for place, each in reading.lying for one in each.broken]
     return tuple(
         Finding(
             Rule.SIGNATURE_REJECTED,
             Level.ERROR,
-            f"a signature of {reading.digest.short} does not count: {reason}{message}",
-            Side.UPSTREAM,
+            f"a signature of {reading.digest.short} does not count: {message}",
+            side,
         )
-        for message, reason in refused[: limits.SIGNATURE_FINDINGS]
+        for message, side in refused[: limits.SIGNATURE_FINDINGS]
     )
 
 
