@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _FILE: Final = click.Path(path_type=Path)
-_WHO: Final = (
+WHO: Final = (
     "use --key, or --certificate-identity and --certificate-oidc-issuer (each may be a -regexp)"
 )
 
@@ -132,7 +132,7 @@ def _signer(signers: Signers) -> Signer:
     if signers.key is None and name is not None and issuer is not None:
         return Identity(name, issuer)
     msg = "say who has to have signed: a key, or an identity together with its issuer"
-    raise InputError(msg, hint=_WHO)
+    raise InputError(msg, hint=WHO)
 
 
 def _rule(text: str | None, regexp: str | None) -> Rule | None:
@@ -140,7 +140,7 @@ def _rule(text: str | None, regexp: str | None) -> Rule | None:
 
     if text is not None and regexp is not None:
         msg = f"{text!r} and the pattern {regexp!r} are named for the same thing"
-        raise InputError(msg, hint=_WHO)
+        raise InputError(msg, hint=WHO)
     if regexp is not None:
         return Matching(regexp)
     return None if text is None else Exactly(text)

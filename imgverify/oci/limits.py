@@ -46,6 +46,8 @@ HOST_LENGTH: Final = 253
 TAG_LENGTH: Final = 128
 MEDIA_TYPE_LENGTH: Final = 255
 DISPLAY_LENGTH: Final = 512
+#: Characters of a command that is shown to be copied.
+COSIGN_COMMAND: Final = 16384
 
 # Signatures. An SBOM in an attestation has megabytes, all else is small.
 BUNDLE_SIZE: Final = 16 * MIB

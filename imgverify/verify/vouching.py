@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.platform import Platform
+    from imgverify.oci.reference import Repository
     from imgverify.policy.requirement import Requirement
     from imgverify.registry.client import RemoteRepository
     from imgverify.signature.attached import Attached
+    from imgverify.verdict import Evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,8 @@ class _Reading:
     def holds(self) -> bool:
         return all(each.holds for each in self.held)
 
-    def places_of(self, attached: Attached) -> tuple[str, ...]:
-        return tuple(
-            str(place.repository.registry) for place, there in self.lying if attached in there.found
-        )
+    def places_of(self, attached: Attached) -> tuple[Repository, ...]:
+        return tuple(place.repository for place, there in self.lying if attached in there.found)
 
     def side_of(self, attached: Attached) -> Side:
         return next(place.side for place, there in self.lying if attached in there.found)
@@ -150,7 +150,7 @@ def _read(document: Manifest | Index, inquiry: Inquiry, places: Places) -> _Read
 def _told(readings: tuple[_Reading, ...], *, holds: bool) -> Vouching:
     vouched = tuple(
         dict.fromkeys(
-            Vouched(evidence, reading.level, reading.places_of(attached))
+            _vouched(evidence, reading.level, reading.places_of(attached))
             for reading in readings
             for held in reading.held
             for attached, evidence in held.evidence
@@ -164,6 +164,10 @@ def _told(readings: tuple[_Reading, ...], *, holds: bool) -> Vouching:
     rejections = tuple(dict.fromkeys(each for one in readings for each in _rejections(one)))
     findings = (*failures, *rejections) or _unsigned(readings[0])
     return Vouching(standing, vouched, findings)
+
+
+def _vouched(evidence: Evidence, level: SubjectLevel, lay: tuple[Repository, ...]) -> Vouched:
+    return Vouched(evidence, level, tuple(dict.fromkeys(str(each.registry) for each in lay)), lay)
 
 
 def _skipped(vouched: tuple[Vouched, ...]) -> tuple[Finding, ...]:
