@@ -70,7 +70,7 @@ class _Call:
 
 def with_cosign(
     asking: Asking, verdicts: Sequence[Verdict], questions: Sequence[Question], policy: Policy
-) -> list[Verdict]:
+) -> tuple[Verdict, ...]:
     """Return the verdicts with the calls of cosign that ask for what was asked for."""
     told = []
     for verdict, question in zip(verdicts, questions, strict=True):
@@ -79,7 +79,7 @@ def with_cosign(
         if rule is not None and len(rule.requires) > len(asking.requires):
             same = replace(same, beyond=(*same.beyond, _MORE))
         told.append(replace(verdict, cosign=same))
-    return told
+    return tuple(told)
 
 
 def equivalent(asking: Asking, question: Question, verdict: Verdict) -> Equivalent:

@@ -50,10 +50,10 @@ def command(
         raise InputError("cosign verifies signatures, and no signer is named", hint=WHO)
     policy = app.policy(requires)
 
-    from imgverify.verify import verify  # noqa: PLC0415 - after usage errors
+    from imgverify.verify import verify_all  # noqa: PLC0415 - after usage errors
 
     with app.network(manner, access) as network:
-        verdicts = [verify(each, network, policy, app.now) for each in questions]
+        verdicts = verify_all(questions, network, policy, app.now)
     if show_cosign:
         from imgverify.cli.cosign import Asking, with_cosign  # noqa: PLC0415 - only on request
 

@@ -26,12 +26,12 @@ from imgverify.verdict import (
 )
 from imgverify.verify.failure import finding_of
 from imgverify.verify.judge import Case, grade_mirror, published, unpublished
-from imgverify.verify.parallel import all_or_raise
+from imgverify.verify.parallel import all_or_raise, each_image
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from imgverify.oci.digest import Digest
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from imgverify.verdict import Verdict
     from imgverify.verify.resolve import Moment
 
-__all__ = ["Question", "platforms_of", "verify", "verify_for_pull"]
+__all__ = ["Question", "platforms_of", "verify", "verify_all", "verify_for_pull"]
 
 
 def verify(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -52,6 +52,17 @@ def verify(question: Question, network: Network, policy: Policy, now: datetime) 
     A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`.
     """
     return _decided(question, network, policy, now, purpose=Purpose.USE)
+
+
+def verify_all(
+    questions: Sequence[Question], network: Network, policy: Policy, now: datetime
+) -> tuple[Verdict, ...]:
+    """Do what `verify` does for several images, some at a time; verdicts are in order.
+
+    What is wrong with one image stops no other; what raises calls off the rest.
+    """
+    tasks = [partial(verify, each, network, policy, now) for each in questions]
+    return each_image(tasks, network.deadline.cancelled)
 
 
 def verify_for_pull(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
