@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imgverify.policy.requirement import Requirement
     from imgverify.signature.demand import Signer
     from imgverify.signature.identity import Rule
+    from imgverify.signature.trusted import TrustedRoot
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -97,15 +98,19 @@ def signs(command: F) -> F:
     return collected
 
 
-def requirements_of(signers: Signers) -> tuple[Requirement, ...]:
-    """Read what is required of signatures, nothing if nothing was said; raises `InputError`."""
+def requirements_of(
+    signers: Signers, default: Callable[[], tuple[TrustedRoot, ...]]
+) -> tuple[Requirement, ...]:
+    """Read what is required of signatures, nothing if nothing was said; raises `InputError`.
+
+    `default` gives whom to believe where nothing is named.
+    """
     if not signers.is_named:
         return ()
     # Here: they load what verifies signatures.
     from imgverify.policy.requirement import Requirement  # noqa: PLC0415 - as above
     from imgverify.signature.demand import Demand, NameRule  # noqa: PLC0415 - as above
     from imgverify.trust.files import read_trusted_roots  # noqa: PLC0415 - as above
-    from imgverify.trust.shipped import public_good  # noqa: PLC0415 - as above
     from imgverify.verdict import Skipped  # noqa: PLC0415 - as above
 
     if signers.insecure_ignore_tlog and signers.insecure_ignore_sct:
@@ -114,7 +119,7 @@ def requirements_of(signers: Signers) -> tuple[Requirement, ...]:
     skip = Skipped.SCT if signers.insecure_ignore_sct else None
     demand = Demand(
         _signer(signers),
-        read_trusted_roots(signers.trusted_root) if signers.trusted_root else public_good(),
+        read_trusted_roots(signers.trusted_root) if signers.trusted_root else default(),
         name=NameRule(Reference.parse(signers.signed_as)) if signers.signed_as else None,
         insecure_skip=Skipped.LOG if signers.insecure_ignore_tlog else skip,
     )

@@ -45,7 +45,7 @@ def command(
     imgverify verify mirror.example/hub/nginx:1.27 --upstream docker.io/library/nginx
     """  # noqa: D301 - click's sign for lines that are kept
     questions, access = app.questions(images, asked)
-    requires = requirements_of(signers)
+    requires = requirements_of(signers, app.trusted_roots)
     if show_cosign and not requires:
         raise InputError("cosign verifies signatures, and no signer is named", hint=WHO)
     policy = app.policy(requires)

@@ -15,6 +15,7 @@ from imgverify.cli.signers import Signers, requirements_of
 from imgverify.oci.digest import Digest
 from imgverify.oci.reference import Reference, Repository, Route
 from imgverify.policy.model import DEFAULT_POLICY
+from imgverify.trust.shipped import public_good
 from imgverify.verdict import Equivalent, SubjectLevel, UpstreamResult, Verdict, Vouched
 from imgverify.verify.question import Question
 from tests.support.attach import Place, attach
@@ -260,7 +261,7 @@ def told_of(folder: Path, *vouched: Vouched, more: bool = False) -> Equivalent:
     made = SIGSTORE.make(KEY, NEW.manifest)
     file = key_of(made, folder / "k")
     signers = Signers(file, *(None,) * 6, insecure_ignore_tlog=True, insecure_ignore_sct=False)
-    requires = requirements_of(signers)
+    requires = requirements_of(signers, public_good)
     policy = DEFAULT_POLICY.also_requiring(requires * (2 if more else 1))
     verdict = Verdict("app", UpstreamResult(UPSTREAM, PINNED), evidence=vouched)
     asking = Asking(signers, requires, (frozenset(), frozenset()))

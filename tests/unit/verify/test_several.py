@@ -20,7 +20,7 @@ from tests.support.image import put, release
 from tests.unit.verify.world import NOW, PATH, World, world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE = 60
 
@@ -94,8 +94,9 @@ def test_what_raises_calls_off_the_rest() -> None:
         begun.append(number)
         assert cancelled.wait(PATIENCE)
 
+    tasks: list[Callable[[], None]] = [fails, *(partial(waits, each) for each in range(20))]
     with pytest.raises(InputError):
-        each_image([fails, *(partial(waits, each) for each in range(20))], cancelled)
+        each_image(tasks, cancelled)
     assert len(begun) < 20
 
 
