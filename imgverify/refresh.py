@@ -127,9 +127,12 @@ def _fetch(source: Source, network: Network, generation: Generation) -> None:
         raise LimitExceeded(msg, hint=_UNCHANGED)
     updater.download_target(target, str(generation.target))
     try:
-        parse_trusted_roots(generation.target.read_bytes(), f"{TARGET} of {source.host}")
+        roots = parse_trusted_roots(generation.target.read_bytes(), f"{TARGET} of {source.host}")
     except InputError as error:
         raise Malformed(error.message, hint=_UNCHANGED) from error
+    if len(roots) != 1:
+        msg = f"{TARGET} of {source.host} is not a trusted root, but {len(roots)} of them"
+        raise Malformed(msg, hint=_UNCHANGED)
 
 
 @contextmanager

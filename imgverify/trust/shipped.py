@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imgverify.trust.trustedroot import parse_trusted_roots
+from imgverify.trust.trustedroot import late_root
 
 if TYPE_CHECKING:
     from imgverify.signature.trusted import TrustedRoot
@@ -30,4 +30,4 @@ def read_shipped(name: str) -> bytes:
 
 def public_good() -> tuple[TrustedRoot, ...]:
     """Return the trusted root of Sigstore's public instance."""
-    return parse_trusted_roots(read_shipped(PUBLIC_GOOD), PUBLIC_GOOD_NAME)
+    return (late_root(read_shipped(PUBLIC_GOOD), PUBLIC_GOOD_NAME),)

@@ -22,7 +22,7 @@ from imgverify.oci import limits
 from imgverify.oci.strictjson import load_object
 from imgverify.trust.files import read_file
 from imgverify.trust.shipped import PUBLIC_GOOD_NAME, SHIPPED_ON, public_good
-from imgverify.trust.trustedroot import parse_trusted_roots
+from imgverify.trust.trustedroot import late_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +63,8 @@ class Stored:
         return self.taken >= SHIPPED_ON
 
     def roots(self) -> tuple[TrustedRoot, ...]:
-        """Read it; raises `InputError`."""
-        return parse_trusted_roots(self.data, PUBLIC_GOOD_NAME if self.is_public else self.url)
+        """Return what it says, which was read before it was stored."""
+        return (late_root(self.data, PUBLIC_GOOD_NAME if self.is_public else self.url),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from imgverify.verdict import (
     Vouching,
 )
 from imgverify.verify.failure import finding_of
-from imgverify.verify.judge import Case, grade_mirror, published, unpublished
 from imgverify.verify.parallel import all_or_raise, each_image
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
@@ -146,6 +145,18 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
         undecided = tuple(map(_undecided, question.mirrors))
         upstream = UpstreamResult(question.upstream)
         return Facts(question.requested, now, upstream, undecided, (finding_of(error), *notes))
+    upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
+    findings = (*moment.findings, *_tag_findings(question, moment), *absent, *notes)
+    graded = _graded(question, network, moment, (now, thorough)) if question.mirrors else ()
+    return Facts(question.requested, now, upstream, graded, findings)
+
+
+def _graded(
+    question: Question, network: Network, moment: Moment, how: tuple[datetime, bool]
+) -> tuple[MirrorResult, ...]:
+    # Here: comparing takes a while to load, and signatures alone do without.
+    from imgverify.verify.judge import Case, grade_mirror  # noqa: PLC0415 - as above
+
     tasks = []
     for reference, served in zip(question.mirrors, moment.mirrors, strict=True):
         case = Case(
@@ -154,15 +165,12 @@ def _gather(question: Question, network: Network, now: datetime, *, thorough: bo
             network.at(reference.repository, Side.MIRROR),
             moment,
             network.is_same_server,
-            now,
-            thorough,
+            *how,
         )
         by_digest = reference.repository in question.by_digest
         asked = reference.pinned(moment.digest) if by_digest else reference
         tasks.append(partial(grade_mirror, case, asked, served))
-    upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
-    findings = (*moment.findings, *_tag_findings(question, moment), *absent, *notes)
-    return Facts(question.requested, now, upstream, all_or_raise(tasks), findings)
+    return all_or_raise(tasks)
 
 
 def _undecided(mirror: Reference) -> MirrorResult:
@@ -174,6 +182,8 @@ def _absent_findings(question: Question, network: Network, moment: Moment) -> tu
     """Say which platforms upstream lacks; where there are mirrors, each is graded by that."""
     if question.mirrors or not question.platforms:
         return ()
+    from imgverify.verify.judge import published, unpublished  # noqa: PLC0415 - as above
+
     upstream = network.at(question.upstream.repository, Side.UPSTREAM)
     return unpublished(published(question, upstream, moment), question.platforms)
 

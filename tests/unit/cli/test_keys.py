@@ -188,6 +188,10 @@ def nonsense(tuf: Served) -> None:
     tuf.repository.publish(b'{"mediaType": "x"}')
 
 
+def two_roots(tuf: Served) -> None:
+    tuf.repository.publish(FIRST + b"\n" + SECOND)
+
+
 def not_json(tuf: Served) -> None:
     tuf.repository.files["timestamp.json"] = b"<html>"
 
@@ -292,6 +296,7 @@ def test_mix_and_match_parts_of_two_states_are_refused(
         (endless_target, _LONGER),
         (no_trusted_root, "publishes no trusted_root.json"),
         (nonsense, "is not a trusted root"),
+        (two_roots, "is not a trusted root, but 2 of them"),
         (not_json, _MALFORMED),
         (refused, "HTTP status 503"),
         (redirected, "a redirect is not followed"),
