@@ -21,6 +21,7 @@ COMMAND_LINES = 80
 CLI_MODULES = (
     "app.py",
     "cosign.py",
+    "material.py",
     "options.py",
     "output.py",
     "signers.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
@@ -68,9 +69,15 @@ def registry_of(url: httpx.URL) -> Registry:
     host = f"[{bare}]" if ":" in bare else bare
     port = url.port if url.port != _DEFAULT_PORTS.get(url.scheme) else None
     try:
-        return Registry.parse(host if port is None else f"{host}:{port}")
+        return _registry(host if port is None else f"{host}:{port}")
     except InvalidReference as error:
         raise Malformed(error.message) from None
+
+
+@lru_cache(maxsize=64)
+def _registry(text: str) -> Registry:
+    """Read what every request is asked about several times."""
+    return Registry.parse(text)
 
 
 def is_among(url: httpx.URL, registries: Collection[Registry]) -> bool:
