@@ -20,7 +20,7 @@ from imgverify.errors import InputError, LimitExceeded, Malformed, NotFound, Unr
 from imgverify.oci import limits
 from imgverify.registry.body import refuse_encoding
 from imgverify.registry.failure import about
-from imgverify.registry.urls import is_among, registry_of
+from imgverify.registry.urls import is_among, registry_of, repository_url, resolve_server_url
 from imgverify.trust.stored import PUBLIC_GOOD_URL, next_generation, read_stored
 from imgverify.trust.trustedroot import parse_trusted_roots
 
@@ -81,17 +81,14 @@ class Refreshed:
 
 def source_of(url: str, root: bytes, plain: frozenset[Registry]) -> Source:
     """Read a repository's address; raises `InputError`. `plain` are hosts without TLS."""
-    try:
-        read = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError):
-        read = httpx.URL("")
-    if read.scheme not in ("http", "https") or not read.host or read.query or read.userinfo:
+    read = repository_url(url)
+    if read is None:
         msg = "that is not the URL of a TUF repository"
         raise InputError(msg, hint=f"write it as {PUBLIC_GOOD_URL}")
     if read.scheme == "http" and not is_among(read, plain):
         msg = f"{registry_of(read)} would be asked over plain HTTP"
         raise InputError(msg, hint=f"write https://, or add --insecure-http {registry_of(read)}")
-    return Source(read.copy_with(fragment=None), root)
+    return Source(read, root)
 
 
 def refresh(source: Source, network: Network, home: Path, now: datetime) -> Refreshed:
@@ -113,7 +110,7 @@ def _fetch(source: Source, network: Network, generation: Generation) -> None:
         str(generation.metadata),
         source.name,
         target_base_url=f"{source.name}/targets",
-        fetcher=_Fetcher(network),
+        fetcher=_Fetcher(source, network),
         config=_CONFIG,
         bootstrap=source.root,
     )
@@ -157,11 +154,13 @@ def _telling(host: Registry) -> Iterator[None]:
 class _Fetcher(FetcherInterface):
     """Gives python-tuf the bytes of a URL; how many may come is counted by its base."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, source: Source, network: Network) -> None:
+        self._source = source
         self._network = network
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        address = httpx.URL(url)
+        # Made of names that the repository chose.
+        address = resolve_server_url(self._source.url, url)
         response = self._network.open(address)
         try:
             if response.status_code != httpx.codes.OK:

@@ -39,6 +39,22 @@ def origin_url(registry: Registry, *, secure: bool) -> httpx.URL:
     return httpx.URL(f"{'https' if secure else 'http'}://{registry}/")
 
 
+def repository_url(text: str) -> httpx.URL | None:
+    """Read the address of a repository of files, as a user wrote it; None where it is none.
+
+    Text that two parsers could read differently is none.
+    """
+    if len(text) > limits.URL_LENGTH or not _URL.fullmatch(text) or "\\" in text:
+        return None
+    try:
+        url = httpx.URL(text)
+        registry_of(url)
+    except (httpx.InvalidURL, ValueError, Malformed):
+        return None
+    plain = url.scheme in _DEFAULT_PORTS and _AUTHORITY.match(str(url))
+    return url if plain and not url.query and not url.fragment else None
+
+
 def resolve_server_url(base: httpx.URL, text: str) -> httpx.URL:
     """Resolve a URL that a server sent in answer to a request for `base`.
 

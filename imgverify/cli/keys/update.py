@@ -54,7 +54,7 @@ def command(
     root = read_shipped(PUBLIC_GOOD_TUF)
     if tuf_root is not None:
         root = read_file(tuf_root, limits.TUF_ROOT_SIZE, "the TUF root")
-    source = source_of(tuf_url or PUBLIC_GOOD_URL, root, manner.insecure[0])
+    source = source_of(PUBLIC_GOOD_URL if tuf_url is None else tuf_url, root, manner.insecure[0])
     with app.network(manner) as network:
         done = refresh(source, network, home, app.now)
     material = fetched(done.after)

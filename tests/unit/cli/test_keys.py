@@ -366,6 +366,12 @@ def test_another_update_is_not_disturbed(
         ("--tuf-url", "https://me:secret@a.example", "--tuf-root", __file__),
         ("--tuf-url", "http://a.example", "--tuf-root", __file__),
         ("--tuf-url", "https://a.example:x", "--tuf-root", __file__),
+        ("--tuf-url", "https://a.example:99999", "--tuf-root", __file__),
+        ("--tuf-url", "https://a.example/?a=b", "--tuf-root", __file__),
+        ("--tuf-url", "https://a.example/#a", "--tuf-root", __file__),
+        ("--tuf-url", "https://a.example\\b", "--tuf-root", __file__),
+        ("--tuf-url", "https://a.example/a b", "--tuf-root", __file__),
+        ("--tuf-url", "", "--tuf-root", __file__),
     ],
     ids=" ".join,
 )
