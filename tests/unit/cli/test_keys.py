@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click import Context
 
 from imgverify.cli import app as application
+from imgverify.cli.keys import command
 from imgverify.oci import limits
+from imgverify.signature.inventory import pieces_of
+from imgverify.signature.trusted import TransparencyLog, TrustedRoot
 from imgverify.trust import stored as store
 from imgverify.trust.shipped import PUBLIC_GOOD, public_good, read_shipped
 from imgverify.trust.stored import default_roots, read_stored
+from imgverify.trust.trustedroot import parse_trusted_roots
 from tests.support.authorities import new_key, public_pem
 from tests.support.signer import Deployment
 from tests.support.tuf import TARGET, Repository, Served, serving
@@ -594,3 +599,31 @@ def test_other_names_are_no_commands(run: Run) -> None:
 def test_help_names_every_command_also_once_they_are_loaded(run: Run) -> None:
     assert run("keys", "list").status == 0
     assert "Fetch a newer trusted root by TUF." in run("keys", "--help").out
+
+
+@pytest.mark.usefixtures("home")
+def test_the_public_instance_is_asked_where_nothing_is_named(run: Run) -> None:
+    # Through a proxy that is not there, so that the test asks nobody.
+    done = run("keys", "update", "--proxy", "http://127.0.0.1:9", "--timeout", "20")
+    assert done.status == 3
+    assert "127.0.0.1:9" in done.err
+
+
+def test_commands_are_known_to_the_shell() -> None:
+    known = command.list_commands(Context(command))
+    assert known == ["list", "show", "check", "update"]
+
+
+def test_a_log_with_a_key_of_an_unknown_kind_is_shown_by_its_id() -> None:
+    log = TransparencyLog("https://log.example", b"\x01\x02", None)
+    (piece,) = pieces_of(TrustedRoot("a", logs=(log,)))
+    assert (piece.kind, piece.fingerprint) == ("a key of an unknown kind", "0102")
+
+
+def test_a_root_that_is_read_late_has_what_a_root_has_and_no_more() -> None:
+    (late,) = public_good()
+    assert late.name == "the public Sigstore instance"
+    assert not hasattr(late, "other")
+    (read,) = parse_trusted_roots(read_shipped(PUBLIC_GOOD), late.name)
+    assert pieces_of(late) == pieces_of(read)
+    assert late.thresholds == read.thresholds
