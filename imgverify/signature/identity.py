@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from imgverify.errors import InputError
+from imgverify.oci import limits
 
 
 class NameKind(enum.StrEnum):
@@ -73,8 +74,9 @@ class Extension(enum.Enum):
 
     @property
     def label(self) -> str:
-        """The name in words, such as `source-repository-uri`."""
-        return self.name.lower().replace("_", "-")
+        """The name in words, such as `source-repository-uri`, or `github-workflow-ref`."""
+        words = self.name.lower().replace("_", "-")
+        return f"github-{words}" if self.value <= Extension.WORKFLOW_REF.value else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,9 @@ class Matching:
             raise InputError(msg, hint="write .+ for any name")
 
     def accepts(self, text: str) -> bool:
-        """Tell whether the pattern matches the whole text."""
-        return re.fullmatch(self.pattern, text) is not None
+        """Tell whether the pattern matches the whole text, which nothing very long does."""
+        fits = len(text) <= limits.MATCHED_LENGTH
+        return fits and re.fullmatch(self.pattern, text) is not None
 
     def __str__(self) -> str:
         """Return the pattern between slashes."""
