@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imgverify.errors import InputError
 from imgverify.oci.reference import Reference
 from imgverify.signature.identity import Identity, Subject
-from imgverify.signature.predicate import Condition
 from imgverify.signature.statement import COSIGN_SIGN
 from imgverify.signature.trusted import NOTHING_MORE, Thresholds, TrustedKey, TrustedRoot
 from imgverify.verdict import Skipped
+
+if TYPE_CHECKING:
+    from imgverify.signature.predicate import Condition
 
 Signer = TrustedKey | Identity | Subject
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from imgverify.errors import InputError
-from imgverify.signature.identity import Matching
 from imgverify.signature.statement import COSIGN_SIGN
+
+if TYPE_CHECKING:
+    from imgverify.signature.identity import Matching
 
 Scalar = str | bool | int | float
 

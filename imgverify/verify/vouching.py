@@ -281,7 +281,7 @@ def _failures(reading: _Reading) -> tuple[Finding, ...]:
 
 
 def _objections(requirement: Requirement, readings: tuple[_Reading, ...]) -> tuple[Finding, ...]:
-    """Say why a requirement does not hold: what lies there and does not count, or that none does."""
+    """Say why a requirement does not hold: what does not count, or that nothing is there."""
     refused = [
         (reading, error)
         for reading in readings
