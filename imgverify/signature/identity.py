@@ -115,7 +115,12 @@ class Matching:
     pattern: str
 
     def __post_init__(self) -> None:
-        """Refuse what is no pattern, and one that matches nothing at all."""
+        """Refuse what is no pattern, and one that matches nothing at all or could try for ever."""
+        if len(self.pattern) > limits.MATCHED_LENGTH:
+            msg = (
+                f"a pattern of {len(self.pattern)} characters; {limits.MATCHED_LENGTH} are the most"
+            )
+            raise InputError(msg)
         try:
             matches_nothing = re.fullmatch(self.pattern, "") is not None
         except (re.error, RecursionError, OverflowError):

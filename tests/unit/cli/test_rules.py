@@ -221,11 +221,25 @@ def test_a_file_that_cannot_be_used_is_a_mistake_of_the_line_that_names_it(
     done = run("--policy", file, "verify", pair.name(), *pair.options)
     assert (done.status, done.out) == (2, "")
     first, second, *_ = done.err.splitlines()
-    assert first.startswith(f"{file}:6:25: the key {tmp_path}/trust/signer.pub cannot be read")
+    assert first.startswith(f"{file}:6:25: the file {tmp_path}/trust/signer.pub cannot be read")
     assert first.endswith("No such file or directory")
     assert second.startswith(f"{file}:9:")
     assert "root.json" in second
     assert pair.upstream.requests == ()
+
+
+NO_KEYS = {"trust": "Is a directory", '"a\\0b"': "is no name of a file", "policy.yaml": "PEM"}
+
+
+@pytest.mark.parametrize("name", NO_KEYS)
+def test_what_is_no_key_is_a_mistake(run: Run, pair: Pair, tmp_path: Path, name: str) -> None:
+    file = signing(tmp_path, pair)
+    text = file.read_text(encoding="utf-8").replace("trust/signer.pub", name)
+    file.write_text(text, encoding="utf-8")
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"{file}:6:25: ")
+    assert NO_KEYS[name] in done.err.splitlines()[0]
 
 
 @pytest.mark.parametrize("name", ["signer.pub", "root.json"])

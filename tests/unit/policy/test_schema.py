@@ -103,7 +103,7 @@ def test_schema_and_parser_agree_on_every_field(table: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "name"), fields.ROWS)
-def test_yaml_semantics_schema_and_parser_agree_on_what_is_no_value(table: str, name: str) -> None:
+def test_empty_combinators_yaml_semantics_nothing_is_no_value(table: str, name: str) -> None:
     row = fields.TABLES[table][1][name]
     nothing: tuple[object, ...] = ("", [], {}, None, [[]], [{}])
     for value in nothing:

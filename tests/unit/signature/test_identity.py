@@ -315,7 +315,7 @@ QUICK = [
 
 
 @pytest.mark.parametrize("pattern", SLOW)
-def test_a_pattern_that_could_try_for_ever_is_refused(pattern: str) -> None:
+def test_policy_regex_dos_a_pattern_that_could_try_for_ever_is_refused(pattern: str) -> None:
     with pytest.raises(InputError, match="repeats what itself repeats"):
         Matching(pattern)
 
@@ -333,6 +333,9 @@ def test_any_pattern_is_taken_or_refused(pattern: str) -> None:
             assert not Matching(text).accepts("")
 
 
-def test_a_name_that_is_very_long_is_not_matched() -> None:
+def test_policy_regex_dos_nothing_very_long_is_matched() -> None:
     assert Matching("a+").accepts("a" * limits.MATCHED_LENGTH)
     assert not Matching("a+").accepts("a" * (limits.MATCHED_LENGTH + 1))
+    Matching("a" * limits.MATCHED_LENGTH)
+    with pytest.raises(InputError, match="1025 characters; 1024 are the most"):
+        Matching("a" * (limits.MATCHED_LENGTH + 1))
