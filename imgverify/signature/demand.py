@@ -93,11 +93,6 @@ class Demand:
             raise InputError(msg, hint="name the type of the attestation")
 
     @property
-    def is_for_attestations(self) -> bool:
-        """Whether an attestation is asked for, and no signature counts."""
-        return self.predicate_type is not None
-
-    @property
     def skipped(self) -> tuple[Skipped, ...]:
         """What is left out, as evidence says it."""
         return () if self.insecure_skip is None else (self.insecure_skip,)
