@@ -64,6 +64,8 @@ class Rule(enum.StrEnum):
     NOT_ENFORCED = "not-enforced"
     EXEMPTED = "exempted"
     UNSIGNED = "unsigned"
+    UNATTESTED = "unattested"
+    UNSIGNED_ATTESTATION = "unsigned-attestation"
     SIGNATURE_REJECTED = "signature-rejected"
     SIGNATURE_LOOKUP_FAILED = "signature-lookup-failed"
     SIGNATURE_NOT_CARRIED = "signature-not-carried"

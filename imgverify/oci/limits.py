@@ -62,6 +62,8 @@ TIMESTAMPS: Final = 32
 CHECKPOINT_SIGNATURES: Final = 64
 PROOF_HASHES: Final = 64
 STATEMENT_SUBJECTS: Final = 4096
+# What a pattern is held against: names and URLs, and no more than a slow pattern can take.
+MATCHED_LENGTH: Final = 1024
 TRUSTED_ROOTS: Final = 16
 AUTHORITIES: Final = 64
 RSA_BITS: Final = (2048, 8192)

@@ -207,12 +207,15 @@ def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]
 
 def _evidence(verdict: Verdict, style: _Style) -> list[str]:
     lines: list[str] = []
-    for each in verdict.evidence:
-        what = "index" if each.level is SubjectLevel.INDEX else "manifest"
-        over = f"the {what} {each.evidence.subject.short}"
-        where = ", ".join(map(escape, each.found_at))
-        lines += style.prose(f"{evidence_line(each.evidence)}; over {over}; at {where}", 4)
-    return ["  signatures:", *lines] if lines else []
+    for heading, signs in (("signatures", True), ("attestations", False)):
+        found = [each for each in verdict.evidence if each.evidence.is_signature is signs]
+        lines += [f"  {heading}:"] if found else []
+        for each in found:
+            what = "index" if each.level is SubjectLevel.INDEX else "manifest"
+            over = f"the {what} {each.evidence.subject.short}"
+            where = ", ".join(map(escape, each.found_at))
+            lines += style.prose(f"{evidence_line(each.evidence)}; over {over}; at {where}", 4)
+    return lines
 
 
 def _findings(verdict: Verdict, style: _Style) -> list[str]:

@@ -117,6 +117,8 @@ class _About:
 def _judge(signed: Signed, about: _About, demand: Demand, now: datetime) -> Verified:
     statement = about.statement
     vouched = vouch(signed, demand, now)
+    if statement is not None:
+        _check_predicate(statement, demand)
     moment = vouched.moment
     evidence = Evidence(
         format=about.format,
@@ -169,6 +171,15 @@ def _read_statement(envelope: Envelope, digest: Digest, demand: Demand) -> State
         msg = f"the statement is of the type {found!r}, and {wanted or 'a signature'} is asked for"
         raise SignatureRejected(msg, Reason.PREDICATE_MISMATCH)
     return statement
+
+
+def _check_predicate(statement: Statement, demand: Demand) -> None:
+    """Hold a predicate against conditions, once it is known whose word it is."""
+    predicate = statement.predicate if demand.where else None
+    for each in demand.where:
+        objection = each.objection(predicate)
+        if objection is not None:
+            raise SignatureRejected(objection, Reason.CONDITION_UNMET)
 
 
 def _check_claim(claim: Claim, digest: Digest, demand: Demand) -> None:

@@ -74,7 +74,7 @@ def _decided(
     rule = policy.rule_for(question.upstream.repository)
     if rule is None:
         return unmatched(question.requested, question.upstream)
-    if not question.mirrors and not rule.requires:
+    if not question.mirrors and not rule.all_required:
         msg = f"there is nothing to hold {question.requested} against"
         hint = (
             "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
@@ -89,30 +89,36 @@ def _decided(
     facts = _gather(asked, network, now, thorough=purpose is Purpose.USE)
     digests = to_be_vouched_for(policy, facts, purpose)
     if digests:
-        facts = replace(facts, vouching=_vouching(asked, network, rule, (digests, now)))
+        own, vouching = _vouchings(asked, network, rule, (digests, now))
+        facts = replace(facts, own=own, vouching=vouching)
     return decide(policy, facts, purpose)
 
 
-def _vouching(
+def _vouchings(
     question: Question,
     network: Network,
     rule: PolicyRule,
     what: tuple[tuple[Digest, ...], datetime],
-) -> Vouching:
+) -> tuple[Vouching | None, Vouching | None]:
+    """Find out about what the rule requires, and what the caller does; None is nothing required."""
     # Here: what verifies signatures takes longer to load than an unsigned image takes to verify.
     from imgverify.verify.vouching import Inquiry, Places, vouch_for_all  # noqa: PLC0415 - as above
 
     digests, now = what
     mirrors = (network.at(each.repository, Side.MIRROR) for each in question.mirrors)
     places = Places((network.at(question.upstream.repository, Side.UPSTREAM), *mirrors))
-    required = tuple(each.of_image(question.upstream) for each in rule.requires)
+    own, asked = (
+        tuple(each.of_image(question.upstream) for each in required)
+        for required in (rule.requires, rule.asked)
+    )
     try:
-        return vouch_for_all(digests, Inquiry(required, question.platforms, now), places)
+        told = vouch_for_all(digests, Inquiry((own, asked), question.platforms, now), places)
     except (SourceError, ContentError) as error:
         finding = Finding(
             Rule.SIGNATURE_LOOKUP_FAILED, Level.ERROR, error.message, error.side, error.hint
         )
-        return Vouching(Standing.UNKNOWN, (), (finding,))
+        told = (Vouching(Standing.UNKNOWN, (), (finding,)),) * 2
+    return told[0] if own else None, told[1] if asked else None
 
 
 def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
