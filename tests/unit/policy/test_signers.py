@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from imgverify.errors import InputError, InvalidPolicy
 from imgverify.oci.reference import Reference
@@ -13,6 +15,7 @@ from imgverify.policy.document import read_yaml
 from imgverify.policy.named import Files, files_named
 from imgverify.policy.parse import parse_policy
 from imgverify.policy.requirement import Requirement
+from imgverify.policy.signers import COSIGN_FIELDS
 from imgverify.signature.demand import Demand, NameRule
 from imgverify.signature.identity import Exactly, Extension, Identity, Matching
 from imgverify.signature.keys import PublicKey
@@ -25,6 +28,8 @@ from tests.support.signer import SLSA, Deployment
 if TYPE_CHECKING:
     from imgverify.policy.model import Rule
 
+Document = dict[str, Any]
+
 ONE, TWO = (TrustedKey(PublicKey.from_pem(public_pem(new_key()))) for _ in range(2))
 SHIPPED, PRIVATE = Deployment().roots(), Deployment().roots()
 FILES = Files(
@@ -32,6 +37,7 @@ FILES = Files(
     roots={"root.json": PRIVATE, "empty.json": (TrustedRoot("empty"),)},
     shipped=SHIPPED,
 )
+TLOG = {"insecure-ignore-tlog": True}
 LOGIN = {"identity": "a@example.com", "issuer": "https://login.example.com"}
 
 
@@ -298,3 +304,66 @@ def test_without_files_nobody_is_believed() -> None:
     document = f"version: 1\nrules:\n- match: '**'\n  {cosign(WHO)}\n".encode()
     with pytest.raises(InvalidPolicy, match="there is no trusted root"):
         parse_policy(document)
+
+
+JUNK: st.SearchStrategy[object] = st.sampled_from(
+    ["one.pub", "root.json", "a.+", "vuln", "/a", "", True, 1, None, [], {}]
+)
+GOOD = st.sampled_from(
+    [{"key": "one.pub"}, {"key": "one.pub", **TLOG}, *(LOGIN | {"identity": x} for x in "abcdefgh")]
+)
+COSIGN = GOOD | GOOD | GOOD | st.dictionaries(st.sampled_from(["x", *COSIGN_FIELDS]), JUNK)
+SIGNER = st.fixed_dictionaries({"cosign": COSIGN})
+
+
+def lists(inner: st.SearchStrategy[Document]) -> st.SearchStrategy[Document]:
+    entries = st.lists(inner, min_size=1, max_size=3)
+    return (
+        st.fixed_dictionaries({"all-of": entries})
+        | st.fixed_dictionaries({"any-of": entries}, optional={"at-least": st.integers(1, 2)})
+        | st.dictionaries(st.sampled_from(["all-of", "any-of"]), st.lists(inner, max_size=1))
+    )
+
+
+LISTS = lists(st.recursive(SIGNER, lists, max_leaves=4))
+CONDITION = st.fixed_dictionaries({"field": st.just("/a"), "equals": JUNK})
+ATTESTATIONS = st.lists(
+    st.fixed_dictionaries(
+        {"predicate-type": st.sampled_from(["vuln", "openvex", "a:b", ""]), "cosign": COSIGN},
+        optional={"where": st.lists(CONDITION, max_size=2)},
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(st.fixed_dictionaries({}, optional={"signatures": LISTS, "attestations": ATTESTATIONS}))
+def test_empty_combinators_what_is_written_is_required_or_refused(said: Document) -> None:
+    """Nothing that a rule says of signers gets lost on the way to a policy."""
+    try:
+        found = rule(**said).requires
+    except InvalidPolicy:
+        event("refused")
+        return
+    event("taken")
+    signatures = [each for each in found if not each.predicate_types]
+    attestations = [each for each in found if each.predicate_types]
+    assert len(signatures) == ("signatures" in said)
+    assert len(attestations) == len(said.get("attestations", ()))
+    for each in signatures:
+        assert shape(each) == written(said["signatures"])
+    for each, wanted in zip(attestations, said.get("attestations", ()), strict=True):
+        assert len(each.demands[0].where) == len(wanted.get("where", ()))
+
+
+def shape(requirement: Requirement) -> tuple[int, int, list[object]]:
+    inner = sorted(map(shape, requirement.nested), key=repr)
+    return requirement.at_least, len(requirement.demands), [*inner]
+
+
+def written(entry: Document) -> tuple[int, int, list[object]]:
+    entries = entry["all-of"] if "all-of" in entry else entry["any-of"]
+    signers = [each for each in entries if "cosign" in each]
+    inner = sorted((written(each) for each in entries if "cosign" not in each), key=repr)
+    least = len(entries) if "all-of" in entry else entry.get("at-least", 1)
+    return least, len(signers), [*inner]
