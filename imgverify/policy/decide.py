@@ -15,6 +15,7 @@ from imgverify.verdict import (
     Level,
     MirrorResult,
     PlatformState,
+    ResolvedFrom,
     Rule,
     Standing,
     UpstreamResult,
@@ -124,8 +125,14 @@ def _compared(
     rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> Decision:
     """Decide by all but signatures."""
-    if facts.upstream.digest is None or not (judged or rule.all_required):
+    if not (judged or rule.all_required):
         return Decision.INCONCLUSIVE
+    if facts.upstream.digest is None:
+        # A copy whose bytes are not what it says itself needs nobody else's word.
+        wrong = any(map(_is_strange, judged))
+        if facts.upstream.rung is ResolvedFrom.SIGNATURE:
+            wrong = any(each.decision is Decision.DENY for each in judged)
+        return Decision.DENY if wrong else Decision.INCONCLUSIVE
     if purpose is Purpose.PULL:
         stops = any(map(_is_strange, judged))
         decides = not any(map(_is_dependent, judged))
@@ -170,7 +177,12 @@ def _signable(
 def _unvouched(
     policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Digest, ...]:
-    """Return the digests that have to be signed; an exempted one needs nobody."""
+    """Return the digests that have to be signed; an exempted one needs nobody.
+
+    Where signatures alone say what upstream published, nothing stands in for them.
+    """
+    if facts.upstream.rung is ResolvedFrom.SIGNATURE:
+        return _signable(policy, facts, judged, purpose)
     repository = facts.upstream.reference.repository
     return tuple(
         each
@@ -183,6 +195,8 @@ def _excused(
     policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Finding, ...]:
     """Say of which digests signatures were required, but for an exemption."""
+    if facts.upstream.rung is ResolvedFrom.SIGNATURE:
+        return ()
     repository = facts.upstream.reference.repository
     excused = (
         (each, policy.exemption_for(repository, each, facts.now))
@@ -291,8 +305,25 @@ def _verdict(
     digest = _chosen(upstream, mirrors)
     if decision is Decision.ALLOW and digest is not None:
         pinned = upstream.reference.pinned(digest)
+    if upstream.rung is ResolvedFrom.SIGNATURE and decision is not Decision.ALLOW:
+        upstream = replace(upstream, digest=None)
+        looked = bool(vouchings)
+        mirrors = tuple(_unvouched_for(each, decision, looked=looked) for each in mirrors)
     evidence = tuple(dict.fromkeys(each for one in vouchings for each in one.vouched))
     return Verdict(facts.requested, upstream, mirrors, findings, decision, pinned, evidence)
+
+
+def _unvouched_for(mirror: MirrorResult, decision: Decision, *, looked: bool) -> MirrorResult:
+    """Take back what rested on signatures, which do not hold or were not looked at."""
+    if mirror.decision is not Decision.ALLOW:
+        return mirror
+    summary = (
+        "nobody who was named vouches for it"
+        if looked
+        else "signatures were not looked for: it is denied without them"
+    )
+    explanation = replace(mirror.explanation, summary=summary)
+    return replace(mirror, grade=Grade.INCONCLUSIVE, explanation=explanation, decision=decision)
 
 
 def _not_enforced(rule: PolicyRule, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

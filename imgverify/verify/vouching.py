@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from imgverify.errors import ContentError, Reason, Side, SourceError
 from imgverify.oci import limits
 from imgverify.oci.manifest import Index
-from imgverify.oci.reference import Reference
 from imgverify.policy.requirement import Held, hold
 from imgverify.signature.message import Message
 from imgverify.verdict import (
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.platform import Platform
     from imgverify.policy.requirement import Requirement
-    from imgverify.registry.client import RemoteRepository
     from imgverify.signature.attached import Attached
+    from imgverify.verify.source import Source
 
 T = TypeVar("T")
 
@@ -44,20 +43,20 @@ T = TypeVar("T")
 class Places:
     """Where signatures may lie: at upstream, at mirrors, and wherever else they are kept."""
 
-    repositories: tuple[RemoteRepository, ...]
+    repositories: tuple[Source, ...]
 
     def read(self, digest: Digest) -> Manifest | Index:
         """Return a document from the first place that has it, by its digest.
 
         Raises what the last place raised.
         """
-        return self._first(lambda place: place.manifest(_by(place, digest)).manifest)
+        return self._first(lambda place: place.by_digest(digest).manifest)
 
     def document(self, want: Descriptor, most: int) -> Content:
         """Return a blob of at most `most` bytes, as `read` does."""
         return self._first(lambda place: place.document(want, most))
 
-    def _first(self, read: Callable[[RemoteRepository], T]) -> T:
+    def _first(self, read: Callable[[Source], T]) -> T:
         for place in self.repositories[:-1]:
             try:
                 return read(place)
@@ -65,7 +64,7 @@ class Places:
                 continue
         return read(self.repositories[-1])
 
-    def attachments(self, digest: Digest) -> tuple[tuple[RemoteRepository, Attachments], ...]:
+    def attachments(self, digest: Digest) -> tuple[tuple[Source, Attachments], ...]:
         """Return what each place has beside a digest."""
         tasks = [partial(find_attachments, each, digest) for each in self.repositories]
         outcomes = attempt_all(tasks)
@@ -81,7 +80,7 @@ class _Reading:
 
     document: Manifest | Index
     held: tuple[Held, ...]
-    lying: tuple[tuple[RemoteRepository, Attachments], ...]
+    lying: tuple[tuple[Source, Attachments], ...]
 
     @property
     def digest(self) -> Digest:
@@ -188,10 +187,6 @@ def vouch_for(digest: Digest, inquiry: Inquiry, places: Places) -> tuple[Vouchin
 
 def _asks_for_attestations(required: tuple[Requirement, ...]) -> bool:
     return any(each.predicate_types for each in required)
-
-
-def _by(place: RemoteRepository, digest: Digest) -> Reference:
-    return Reference(place.repository, digest=digest)
 
 
 def _read(document: Manifest | Index, inquiry: Inquiry, places: Places) -> _Reading:

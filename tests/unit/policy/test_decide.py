@@ -143,7 +143,22 @@ def test_stale_tag_freeze_upstream_down_fail_open_a_denial_has_a_reason(
         denied = any(each.decision is Decision.DENY for each in verdict.mirrors)
         assert denied or has_error(seen.findings)
     if seen.upstream.digest is None or not seen.mirrors:
-        assert verdict.decision is Decision.INCONCLUSIVE
+        wrong = any(each.grade is Grade.DIVERGED for each in seen.mirrors)
+        assert verdict.decision is (Decision.DENY if wrong else Decision.INCONCLUSIVE)
+
+
+@given(policies, facts)
+def test_offline_nothing_is_allowed_or_said_to_be_upstreams_without_a_signature(
+    policy: Policy, seen: Facts
+) -> None:
+    upstream = replace(seen.upstream, rung=ResolvedFrom.SIGNATURE)
+    signed = policy.also_requiring((REQUIREMENT,))
+    for standing in (None, Standing.FAILS, Standing.UNKNOWN):
+        vouching = None if standing is None else Vouching(standing)
+        verdict = decide(signed, replace(seen, upstream=upstream, vouching=vouching))
+        assert verdict.decision is not Decision.ALLOW
+        assert verdict.upstream.resolved_from is None
+        assert all(each.decision is not Decision.ALLOW for each in verdict.mirrors)
 
 
 @given(policies, facts)
