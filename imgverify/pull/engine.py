@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from imgverify.registry.client import Network
     from imgverify.store.base import Sink
     from imgverify.verdict import Verdict
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
     T = TypeVar("T")
 

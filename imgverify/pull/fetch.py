@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imgverify.oci.local import Origin
     from imgverify.pull.progress import Progress
     from imgverify.store.base import Part
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
     T = TypeVar("T")
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from imgverify.registry.client import Network, RemoteRepository
     from imgverify.verdict import Verdict
     from imgverify.verify.resolve import Moment
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
 __all__ = ["Question", "platforms_of", "verify", "verify_for_pull"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
     from imgverify.verify.parallel import Outcome
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
 _TAGS: Final = ("sig", "att")
 _MOST: Final = {

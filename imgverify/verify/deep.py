@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.mediatype import Compression
     from imgverify.registry.deadline import Deadline
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
 _MAGIC_LENGTH: Final = 4
 # Of which limits.EXPANSION_RATIO times as much may come, before the deadline is looked at again.

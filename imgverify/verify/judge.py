@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from imgverify.verify.parallel import Outcome
     from imgverify.verify.question import Question
     from imgverify.verify.resolve import Moment
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
 _LIAR = "do not pull this image from this mirror; tell its operator"
 _CHANGED = "do not use this copy; make it again from where it came from"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgverify.errors import Side
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imgverify.oci.platform import Platform
     from imgverify.policy.requirement import Requirement
     from imgverify.signature.attached import Attached
-    from imgverify.verify.source import Source
+    from imgverify.verify.way import Source
 
 T = TypeVar("T")
 

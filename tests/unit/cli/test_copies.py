@@ -173,10 +173,9 @@ def test_a_saved_image_is_told_from_a_registry_s(run: Run, pair: Pair, tmp_path:
 def test_a_path_is_shown_so_that_it_does_nothing(run: Run, pair: Pair, tmp_path: Path) -> None:
     folder = tmp_path / "a\x1b[31m\nALLOWED"
     write_layout(folder, shelved(FORGED))
-    for form in ("text", "json"):
-        words = ("--mirror", f"oci:{folder}", *pair.options[2:], "--format", form)
-        done = run("verify", pair.name(), *words)
-        assert done.status == 1
-        assert "\x1b" not in done.out
-        assert "\\x1b[31m\\nALLOWED" in done.out.replace("\\\\", "\\")
-    assert done.report
+    words = ("verify", pair.name(), "--mirror", f"oci:{folder}", *pair.options[2:])
+    text, data = run(*words), run(*words, "--format", "json")
+    assert (text.status, data.status) == (1, 1)
+    assert "\x1b" not in text.out
+    assert "\\x1b[31m\\nALLOWED" in text.out
+    assert data.report["images"][0]["mirrors"][0]["reference"].endswith("\\x1b[31m\\nALLOWED")

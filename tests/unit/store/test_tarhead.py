@@ -79,7 +79,7 @@ def test_folders_and_links_within_are_read(style: int) -> None:
     long = "x" * 120
     data = written(
         *(member("./", 0, tarfile.DIRTYPE), member("a/", 0, tarfile.DIRTYPE), member(f"a/{long}")),
-        member("b/layer.tar", 0, tarfile.SYMTYPE, f"../a/{long}"),
+        member("b/layer.tar", 0, tarfile.SYMTYPE, f"./../a/{long}"),
         member("c", 0, tarfile.LNKTYPE, f"a/{long}"),
         style=style,
     )
@@ -142,8 +142,9 @@ def test_a_cut_archive_is_refused(size: int) -> None:
     cut = data[: BLOCK + size]
     with pytest.raises(Malformed):
         read(cut)
-    with pytest.raises(Malformed):
-        read(data[: 2 * BLOCK + 100])
+    for end in (2 * BLOCK + 100, 100):
+        with pytest.raises(Malformed):
+            read(data[:end])
 
 
 def test_the_last_empty_blocks_may_be_missing() -> None:

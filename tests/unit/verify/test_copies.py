@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import replace
@@ -9,21 +10,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgverify.errors import InputError
-from imgverify.oci.digest import Digest
+from imgverify.errors import DigestMismatch, InputError, Malformed, Side, Unreachable
+from imgverify.oci.digest import Content, Digest
 from imgverify.oci.local import LocalCopy
+from imgverify.oci.manifest import Manifest, parse_manifest
 from imgverify.oci.mediatype import Compression
 from imgverify.oci.reference import Reference
 from imgverify.policy.model import DEFAULT_POLICY, Policy
 from imgverify.policy.requirement import Requirement
 from imgverify.pull.engine import pull
 from imgverify.pull.progress import Silence
+from imgverify.registry.deadline import Deadline
 from imgverify.signature.demand import NameRule
 from imgverify.store.sink import open_sink
 from imgverify.verdict import Coverage, Decision, Grade, Rule, Verdict
 from imgverify.verify import Question
+from imgverify.verify.local import LocalRepository
 from tests.support import copies
-from tests.support.attach import Place
+from tests.support.attach import Place, attach
 from tests.support.authorities import NOW as SIGNED_NOW
 from tests.support.copies import (
     Manner,
@@ -34,7 +38,7 @@ from tests.support.copies import (
     shelved,
     write_layout,
 )
-from tests.support.image import docker, put, recompressed, trimmed
+from tests.support.image import ImageIndex, docker, put, recompressed, trimmed
 from tests.support.signer import NAME, Deployment
 from tests.unit.verify.world import (
     FORGED,
@@ -79,7 +83,7 @@ def published(pair: World) -> World:
      (trimmed(NEW, NEW_AMD64.platform), Grade.SUBSET)],
 )  # fmt: skip
 def test_a_layout_has_the_grade_that_a_mirror_would_have(
-    published: World, tmp_path: Path, item: copies.ImageIndex, wanted: Grade
+    published: World, tmp_path: Path, item: ImageIndex, wanted: Grade
 ) -> None:
     folder = write_layout(tmp_path / "copy", shelved(item))
     for text in (f"oci:{folder}", f"oci:{folder}:1.4"):
@@ -319,7 +323,7 @@ def test_a_signature_with_other_bytes_than_its_name_says_counts_for_nothing(
 ) -> None:
     made = SIGSTORE.make("keyless, Rekor v1", NEW.manifest)
     shelf = shelved(NEW, TAG)
-    carrier = copies.attach(shelf, copies.PATH, NEW, made, place=Place.REFERRER)
+    carrier = attach(shelf, copies.PATH, NEW, made, place=Place.REFERRER)
     folder = write_layout(tmp_path / "copy", shelf)
     file = copies.blob_file(folder, carrier)
     file.write_bytes(file.read_bytes() + b" ")
@@ -333,11 +337,54 @@ def test_what_only_looks_like_a_signature_is_passed_over(published: World, tmp_p
     made = SIGSTORE.make("keyless, Rekor v1", NEW.manifest)
     folder = write_layout(tmp_path / "copy", shelved(NEW, TAG, (NEW, made, Place.REFERRER)))
     statement = json.dumps({"subject": [str(NEW.digest)]}).encode()
-    copies.blob_file(folder, Digest.of(statement)).write_bytes(statement)
+    plain = json.loads(NEW_AMD64.manifest) | {"annotations": {"subject": str(NEW.digest)}}
+    for data in (statement, json.dumps(plain).encode()):
+        copies.blob_file(folder, Digest.of(data)).write_bytes(data)
     (folder / "blobs" / "sha256" / "notes.txt").write_text('{"subject"')
     question = asked(published, f"oci:{folder}")
     verdict = published.put_question(question, policy=requiring(made), now=SIGNED_NOW)
     assert verdict.decision is Decision.ALLOW
+
+
+def local(text: str) -> LocalRepository:
+    return LocalRepository(LocalCopy.parse(text), Side.MIRROR, Deadline.after(10))
+
+
+def test_what_is_listed_with_another_size_is_not_it(tmp_path: Path) -> None:
+    folder = write_layout(tmp_path / "copy", shelved(NEW_AMD64))
+    (entry,) = copies.index_of(folder)
+    copies.write_index(folder, [entry | {"size": len(NEW_AMD64.manifest) + 1}])
+    copy = local(f"oci:{folder}")
+    with pytest.raises(Malformed, match="listed with"):
+        copy.image()
+    config = parse_manifest(Content.of(NEW_AMD64.manifest))
+    assert isinstance(config, Manifest)
+    assert copy.document(config.config, 10_000).data == NEW_AMD64.config
+    with pytest.raises(DigestMismatch, match=r"bytes, not 7"):
+        copy.document(replace(config.config, size=7), 10_000)
+    copy.close()
+
+
+def test_what_the_system_cannot_read_decides_nothing(
+    published: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_layout(tmp_path / "copy", shelved(NEW))
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", broken)
+    verdict = judge(published, f"oci:{folder}")
+    assert (grade(verdict), rules(verdict)) == (Grade.INCONCLUSIVE, {Rule.UNREACHABLE})
+    assert "Input/output error" in only(verdict).findings[0].message
+
+
+def test_a_copy_that_takes_too_long_to_read_decides_nothing(tmp_path: Path) -> None:
+    file = pack(tmp_path / "x.tar", write_layout(tmp_path / "copy", shelved(NEW)))
+    copy = LocalRepository(LocalCopy.parse(f"oci-archive:{file}"), Side.MIRROR, Deadline.after(-1))
+    assert copy.is_late
+    with pytest.raises(Unreachable):
+        copy.image()
 
 
 def test_a_pull_takes_from_a_copy_what_is_upstream_s(published: World, tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ def test_a_signed_image_of_a_mirror_is_allowed_and_upstream_is_not_asked(pair: W
 def test_what_nobody_vouches_for_is_not_said_to_be_upstreams(pair: World, tmp_path: Path) -> None:
     verdict = ask(pair, write_layout(tmp_path / "copy", shelved(NEW)))
     assert (verdict.decision, rules(verdict)) == (Decision.DENY, {Rule.UNSIGNED})
-    assert verdict.upstream.digest is verdict.upstream.resolved_from is verdict.pinned is None
+    assert verdict.upstream.digest is None
+    assert verdict.upstream.resolved_from is None
+    assert verdict.pinned is None
     (mirror,) = verdict.mirrors
     assert (mirror.grade, mirror.decision) == (Grade.INCONCLUSIVE, Decision.DENY)
     assert "nobody who was named" in mirror.explanation.summary
