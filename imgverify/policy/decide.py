@@ -315,7 +315,7 @@ def _verdict(
 
 def _unvouched_for(mirror: MirrorResult, decision: Decision, *, looked: bool) -> MirrorResult:
     """Take back what rested on signatures, which do not hold or were not looked at."""
-    if mirror.decision is not Decision.ALLOW:
+    if mirror.grade in (Grade.DIVERGED, Grade.MISSING, Grade.INCONCLUSIVE):
         return mirror
     summary = (
         "nobody who was named vouches for it"
@@ -323,7 +323,13 @@ def _unvouched_for(mirror: MirrorResult, decision: Decision, *, looked: bool) ->
         else "signatures were not looked for: it is denied without them"
     )
     explanation = replace(mirror.explanation, summary=summary)
-    return replace(mirror, grade=Grade.INCONCLUSIVE, explanation=explanation, decision=decision)
+    allowed = mirror.decision is Decision.ALLOW
+    return replace(
+        mirror,
+        grade=Grade.INCONCLUSIVE,
+        explanation=explanation,
+        decision=decision if allowed else mirror.decision,
+    )
 
 
 def _not_enforced(rule: PolicyRule, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -94,9 +94,13 @@ class CopyReader:
         """Return where a blob lies, as the user can find it."""
         return self.tree.path(self._place(digest))
 
-    def content(self, digest: Digest, most: int) -> Content:
-        """Read a small blob, and hash it; raises `NotFound` and what is wrong with it."""
-        data = self._bytes(self._place(digest), most)
+    def content(self, digest: Digest, most: int, size: int | None = None) -> Content:
+        """Read a small blob, and hash it; raises `NotFound` and what is wrong with it.
+
+        What is listed with a `size` that can be read, and is too long for that, is not it.
+        """
+        longer = LimitExceeded if size is None or size > most else DigestMismatch
+        data = self._bytes(self._place(digest), most, longer)
         if data is None:
             msg = f"{self.path(digest)} is not there"
             raise Absent(msg)
@@ -203,13 +207,15 @@ class CopyReader:
     def _place(self, digest: Digest) -> str:
         return self._places.get(digest) or blob_path(digest)
 
-    def _bytes(self, name: str, most: int) -> bytes | None:
+    def _bytes(
+        self, name: str, most: int, longer: type[ContentError] = LimitExceeded
+    ) -> bytes | None:
         with self.tree.open(name) as opened:
             if opened is None:
                 return None
             if opened.size > most:
                 msg = f"{self.tree.path(name)} has {opened.size} bytes; {most} are the most"
-                raise LimitExceeded(msg)
+                raise longer(msg)
             return b"".join(opened.chunks())
 
     def _layer(self, name: str, diff_id: Digest) -> Descriptor:

@@ -53,7 +53,8 @@ __all__ = ["Question", "platforms_of", "verify", "verify_for_pull"]
 def verify(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
     """Say whether every mirror named would give what upstream published.
 
-    A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`.
+    A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`, and
+    `InputError` for a question that cannot be asked.
     """
     return _decided(question, network, policy, now, purpose=Purpose.USE)
 

@@ -106,12 +106,13 @@ def grade_mirror(case: Case, reference: MirrorName, served: Outcome[Served]) -> 
 
 def failed_mirror(reference: MirrorName, error: SourceError | ContentError) -> MirrorResult:
     """Return the result for a mirror that could not be read to the end."""
+    local = isinstance(reference, LocalCopy)
     if isinstance(error, NotFound) and error.side is Side.MIRROR:
-        return MirrorResult(reference, Grade.MISSING, Explanation("the mirror does not have it"))
+        summary = error.message if local else "the mirror does not have it"
+        return MirrorResult(reference, Grade.MISSING, Explanation(summary))
     finding = finding_of(error)
     grade, summary = Grade.INCONCLUSIVE, "could not be decided"
     if isinstance(error, DigestMismatch) and error.side is Side.MIRROR:
-        local = isinstance(reference, LocalCopy)
         finding = replace(finding, rule=Rule.DIGEST_MISMATCH, hint=_CHANGED if local else _LIAR)
         grade = Grade.DIVERGED
         summary = "the mirror serves other bytes than the digest it was asked for"

@@ -115,7 +115,7 @@ class LocalRepository:
         with self._reading() as reader:
             if self._rebuilt is not None and self._rebuilt.digest == digest:
                 return Served(parse_manifest(self._rebuilt, expected=expected), ())
-            content = reader.content(digest, limits.MANIFEST_SIZE)
+            content = reader.content(digest, limits.MANIFEST_SIZE, size)
             if size not in (None, len(content.data)):
                 msg = f"{reader.path(digest)} has {len(content.data)} bytes, listed with {size}"
                 raise Malformed(msg)
@@ -133,7 +133,7 @@ class LocalRepository:
     def document(self, want: Descriptor, most: int) -> Content:
         """Read a small blob (a config) whole; `most` bounds its size in bytes."""
         with self._reading() as reader:
-            content = reader.content(want.digest, most)
+            content = reader.content(want.digest, most, want.size)
             if len(content.data) != want.size:
                 msg = f"{reader.path(want.digest)} has {len(content.data)} bytes, not {want.size}"
                 raise DigestMismatch(msg)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgverify.errors import DigestMismatch, InputError, Malformed, Side, Unreachable
+from imgverify.oci import limits
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.local import LocalCopy
 from imgverify.oci.manifest import Manifest, parse_manifest
@@ -189,6 +190,14 @@ def test_every_manifest_of_a_layout_is_hashed(published: World, tmp_path: Path, 
     assert "make it again" in finding.hint
 
 
+def test_a_manifest_that_grew_beyond_what_is_read_is_denied(
+    published: World, tmp_path: Path
+) -> None:
+    folder = write_layout(tmp_path / "copy", shelved(NEW))
+    copies.blob_file(folder, NEW.digest).write_bytes(NEW.manifest + b" " * limits.MANIFEST_SIZE)
+    assert judge(published, f"oci:{folder}").decision is Decision.DENY
+
+
 def test_a_changed_manifest_is_denied_with_upstream_down_as_well(
     published: World, tmp_path: Path
 ) -> None:
@@ -228,7 +237,9 @@ def test_a_platform_that_is_not_there_is_told(published: World, tmp_path: Path) 
 
 def test_a_name_that_is_not_there_is_missing(published: World, tmp_path: Path) -> None:
     folder = write_layout(tmp_path / "copy", shelved(NEW))
-    assert grade(judge(published, f"oci:{folder}:other")) is Grade.MISSING
+    verdict = judge(published, f"oci:{folder}:other")
+    assert grade(verdict) is Grade.MISSING
+    assert only(verdict).explanation.summary.endswith("called 'other'; it has '1.4'")
 
 
 def test_several_images_have_to_be_told_apart(published: World, tmp_path: Path) -> None:

@@ -178,6 +178,8 @@ def test_a_platform_that_is_not_there_is_denied_before_signatures_are_looked_at(
         verdict = ask(pair, layout, platforms=(platform,))
         assert (verdict.decision, rules(verdict)) == (Decision.DENY, {Rule.PLATFORM_ABSENT})
         assert verdict.upstream.digest is None
+        assert verdict.mirrors[0].grade is Grade.INCONCLUSIVE
+        assert "not looked for" in verdict.mirrors[0].explanation.summary
 
 
 def test_a_digest_that_is_written_has_to_be_that_of_the_copy(pair: World, layout: Path) -> None:
