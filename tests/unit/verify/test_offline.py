@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgverify.errors import InputError, StoreError
+from imgverify.oci.digest import Digest
 from imgverify.oci.local import LocalCopy
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
@@ -273,3 +276,56 @@ def test_a_pull_takes_all_from_the_copy_and_is_complete_or_nothing(
     assert copies.blob_file(out, NEW.digest).read_bytes() == NEW.manifest
     assert not (tmp_path / "none" / "index.json").exists()
     assert pair.upstream.requests == ()
+
+
+def flipped(file: Path, rng: random.Random) -> bytes:
+    """Change one byte of a file; returns what was there."""
+    sound = file.read_bytes()
+    at = rng.randrange(len(sound))
+    file.write_bytes(sound[:at] + bytes([sound[at] ^ rng.randrange(1, 256)]) + sound[at + 1 :])
+    return sound
+
+
+def test_whatever_byte_of_a_layout_changes_no_other_image_is_allowed(
+    pair: World, layout: Path
+) -> None:
+    """What the image is made of is denied; beside it a change may do harm to a signature only."""
+    rng = random.Random(8)  # noqa: S311 - repeatable, and no secret
+    documents = {copies.blob_file(layout, each.digest) for each in (NEW, *NEW.images)}
+    layers = {
+        copies.blob_file(layout, Digest.of(blob)) for each in NEW.images for blob in each.blobs
+    }
+    files = sorted(each for each in layout.rglob("*") if each.is_file() and each not in layers)
+    for _ in range(15):
+        for file in files:
+            sound = flipped(file, rng)
+            verdict = ask(pair, layout)
+            if verdict.decision is Decision.ALLOW:
+                assert verdict.pinned is not None
+                assert verdict.pinned.digest == NEW.digest
+            if file in documents:
+                assert (verdict.decision, verdict.mirrors[0].grade) == (
+                    Decision.DENY,
+                    Grade.DIVERGED,
+                )
+            file.write_bytes(sound)
+    assert ask(pair, layout).decision is Decision.ALLOW
+
+
+def test_whatever_byte_of_an_archive_changes_no_other_image_is_allowed(
+    pair: World, layout: Path
+) -> None:
+    rng = random.Random(9)  # noqa: S311 - repeatable, and no secret
+    file = copies.pack(layout.parent / "copy.tar", layout)
+    copy = LocalCopy.parse(f"oci-archive:{file}")
+    for _ in range(150):
+        sound = flipped(file, rng)
+        for data in (file.read_bytes(), sound[: rng.randrange(len(sound))]):
+            file.write_bytes(data)
+            with contextlib.suppress(InputError):
+                verdict = ask(pair, copy)
+                if verdict.decision is Decision.ALLOW:
+                    assert verdict.pinned is not None
+                    assert verdict.pinned.digest == NEW.digest
+        file.write_bytes(sound)
+    assert ask(pair, copy).decision is Decision.ALLOW
