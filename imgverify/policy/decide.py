@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Side
 from imgverify.policy.model import Enforcement
+from imgverify.policy.unasked import NOT_ITSELF, lacks_word, taken_back
 from imgverify.verdict import (
     Decision,
     Finding,
@@ -87,6 +88,8 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
         enforced = _enforced(rule, own, ())
         warned = warned or enforced is not own
         decision = _worse(enforced, _vouched_for(rule.asked, facts.vouching))
+    if decision is Decision.ALLOW and lacks_word(facts.upstream, (facts.own, facts.vouching)):
+        decision, facts = Decision.DENY, replace(facts, findings=(*facts.findings, NOT_ITSELF))
     return _verdict(decision, rule, facts, judged, warned=warned)
 
 
@@ -308,28 +311,9 @@ def _verdict(
     if upstream.rung is ResolvedFrom.SIGNATURE and decision is not Decision.ALLOW:
         upstream = replace(upstream, digest=None)
         looked = bool(vouchings)
-        mirrors = tuple(_unvouched_for(each, decision, looked=looked) for each in mirrors)
+        mirrors = tuple(taken_back(each, decision, looked=looked) for each in mirrors)
     evidence = tuple(dict.fromkeys(each for one in vouchings for each in one.vouched))
     return Verdict(facts.requested, upstream, mirrors, findings, decision, pinned, evidence)
-
-
-def _unvouched_for(mirror: MirrorResult, decision: Decision, *, looked: bool) -> MirrorResult:
-    """Take back what rested on signatures, which do not hold or were not looked at."""
-    if mirror.grade in (Grade.DIVERGED, Grade.MISSING, Grade.INCONCLUSIVE):
-        return mirror
-    summary = (
-        "nobody who was named vouches for it"
-        if looked
-        else "signatures were not looked for: it is denied without them"
-    )
-    explanation = replace(mirror.explanation, summary=summary)
-    allowed = mirror.decision is Decision.ALLOW
-    return replace(
-        mirror,
-        grade=Grade.INCONCLUSIVE,
-        explanation=explanation,
-        decision=decision if allowed else mirror.decision,
-    )
 
 
 def _not_enforced(rule: PolicyRule, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

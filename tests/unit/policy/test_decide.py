@@ -58,7 +58,6 @@ OTHER = Digest.of(b"another")
 NEVER = (Grade.DIVERGED, Grade.INCONCLUSIVE, Grade.MISSING)
 NOW = datetime(2026, 3, 20, 23, 59, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-REQUIREMENT = Requirement((Deployment().make("key alone", b"upstream's").demand,))
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 
 findings = st.lists(

@@ -15,7 +15,7 @@ from imgverify.oci.digest import Digest
 from imgverify.oci.local import LocalCopy
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.model import DEFAULT_POLICY, Exemption, Policy
+from imgverify.policy.model import DEFAULT_POLICY, Enforcement, Exemption, Policy
 from imgverify.policy.pattern import Pattern
 from imgverify.policy.requirement import Requirement
 from imgverify.pull.engine import pull
@@ -134,10 +134,12 @@ def test_the_name_is_bound_as_upstream_writes_it(pair: World, tmp_path: Path) ->
 def test_images_that_are_signed_one_by_one_do_not_vouch_for_the_index(
     pair: World, tmp_path: Path
 ) -> None:
-    """Else an index could be put together of signed images of different versions."""
+    """Else an index could be put together from signed images of different versions."""
     shelf = shelved(NEW, TAG, (NEW_AMD64, ALONE, Place.REFERRER))
     folder = write_layout(tmp_path / "copy", shelf)
-    assert ask(pair, folder, platforms=(AMD64,)).decision is Decision.DENY
+    verdict = ask(pair, folder, platforms=(AMD64,))
+    assert (verdict.decision, verdict.upstream.digest) == (Decision.DENY, None)
+    assert Rule.UNSIGNED in rules(verdict)
     alone = write_layout(
         tmp_path / "alone", shelved(NEW_AMD64, TAG, (NEW_AMD64, ALONE, Place.REFERRER))
     )
@@ -234,6 +236,31 @@ def test_an_exemption_does_not_stand_in_for_a_signature(pair: World, tmp_path: P
     assert ask(pair, folder, policy=policy).decision is Decision.DENY
 
 
+def test_attestation_type_an_attestation_does_not_say_what_upstream_published(
+    pair: World, tmp_path: Path
+) -> None:
+    made = SIGSTORE.make("cosign attestation, dsse", NEW.manifest)
+    folder = write_layout(tmp_path / "copy", shelved(NEW, TAG, (NEW, made, Place.TAG)))
+    policy = DEFAULT_POLICY.also_requiring((Requirement((made.demand,)),))
+    question = asked(pair, LocalCopy.parse(f"oci:{folder}"))
+    verdict = pair.put_question(question, policy=policy, now=NOW)
+    assert (verdict.decision, verdict.upstream.digest) == (Decision.DENY, None)
+    assert [each.evidence.is_signature for each in verdict.evidence] == [False]
+    assert Rule.UNSIGNED in rules(verdict)
+
+
+def test_a_rule_that_only_warns_does_not_say_what_upstream_published(
+    pair: World, tmp_path: Path
+) -> None:
+    (rule,) = POLICY.rules
+    warning = Policy((replace(rule, requires=rule.asked, asked=(), enforcement=Enforcement.WARN),))
+    unsigned = write_layout(tmp_path / "unsigned", shelved(NEW))
+    verdict = ask(pair, unsigned, policy=warning)
+    assert (verdict.decision, verdict.upstream.digest) == (Decision.DENY, None)
+    signed = write_layout(tmp_path / "signed", shelved(NEW, TAG, (NEW, MADE, Place.REFERRER)))
+    assert ask(pair, signed, policy=warning).decision is Decision.ALLOW
+
+
 def test_docker_s_archive_can_be_vouched_for_if_it_keeps_the_manifest(
     pair: World, tmp_path: Path
 ) -> None:
@@ -291,7 +318,8 @@ def test_whatever_byte_of_a_layout_changes_no_other_image_is_allowed(
 ) -> None:
     """What the image is made of is denied; beside it a change may do harm to a signature only."""
     rng = random.Random(8)  # noqa: S311 - repeatable, and no secret
-    documents = {copies.blob_file(layout, each.digest) for each in (NEW, *NEW.images)}
+    digests = (NEW.digest, *(each.digest for each in NEW.images))
+    documents = {copies.blob_file(layout, each) for each in digests}
     layers = {
         copies.blob_file(layout, Digest.of(blob)) for each in NEW.images for blob in each.blobs
     }
