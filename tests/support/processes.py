@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = ("docker-registry", "distribution", "olareg")
 NO_SECTIONS: Sections = {}
 _LOOPBACK = "127.0.0.1"
-_READY_WITHIN = 20.0
+_READY_WITHIN = 120.0
 
 
 @contextlib.contextmanager

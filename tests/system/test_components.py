@@ -13,6 +13,7 @@ SAYS_WHO_IT_IS = {
     "containerd": ("--version", "containerd "),
     "docker.io": ("--version", "Docker version"),
     "distribution": ("--version", "distribution"),
+    "mariadb": ("--version", "MariaDB"),
     "olareg": ("version", f"v{make.peer_table()['olareg']['version']}"),
 }
 

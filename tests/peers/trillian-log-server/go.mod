@@ -1,0 +1,5 @@
+module imgverify.invalid/peers/trillian-log-server
+
+go 1.25.0
+
+require github.com/google/trillian v1.8.0

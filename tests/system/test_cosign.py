@@ -1,0 +1,165 @@
+"""Images signed by the real cosign: it and imgverify agree on every one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from imgverify.demo.images import ImageIndex
+from imgverify.errors import Reason
+from tests.support.signed import COMPONENTS, KINDS, RECIPES, WHO, Signed, image_of, publish
+from tests.system.cosigned import ask_cosign, ask_imgverify
+
+if TYPE_CHECKING:
+    from tests.support.signed import Stage
+
+pytestmark = [pytest.mark.system(*COMPONENTS), pytest.mark.slow]
+
+#: Recipes whose result cosign itself refuses, and so does imgverify: the reason.
+REFUSED: Final = {
+    # cosign signs with Ed25519ph, and reads the public key as one for Ed25519.
+    "bundle-ed25519": Reason.SIGNATURE_INVALID,
+}
+HOLDING: Final = [name for name in RECIPES if name not in REFUSED]
+KEYED: Final = [name for name in HOLDING if "--key" in RECIPES[name].trust]
+KEYLESS: Final = [name for name in HOLDING if name not in KEYED]
+
+in_both = pytest.mark.parametrize("kind", KINDS)
+
+
+@in_both
+@pytest.mark.parametrize("name", HOLDING)
+def test_a_genuine_signature_is_accepted_by_both(
+    signed_stage: Stage, kind: str, name: str
+) -> None:
+    signed = signed_stage.find(kind, name)
+    assert ask_cosign(signed_stage, signed, signed.reference)
+    answer = ask_imgverify(signed.reference, *signed.trust)
+    assert answer.accepted, answer.messages
+    (evidence,) = answer.evidence
+    assert evidence["subjectDigest"] == signed.digest
+    if name in KEYED:
+        assert str(evidence["key"]).startswith("sha256:")
+    else:
+        assert evidence["identity"] == {"name": WHO, "issuer": signed_stage.files["issuer"]}
+    assert ("time" in evidence) is _is_timed(name), evidence
+
+
+def _is_timed(name: str) -> bool:
+    return name in KEYLESS or "logged" in name or "log" in name
+
+
+@in_both
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cosign_signs_and_does_not_take_back_is_refused_by_both(
+    signed_stage: Stage, kind: str, name: str
+) -> None:
+    signed = signed_stage.find(kind, name)
+    assert not ask_cosign(signed_stage, signed, signed.reference)
+    assert ask_imgverify(signed.reference, *signed.trust).reasons == (REFUSED[name],)
+
+
+def replaced(signed: Signed, **others: str) -> Signed:
+    """Return the image with other words to verify by, named as the options are."""
+    trust = list(signed.trust)
+    for option, value in others.items():
+        trust[trust.index(f"--{option.replace('_', '-')}") + 1] = value
+    return Signed(
+        *(signed.name, signed.form, signed.host, signed.repository, signed.digest),
+        trust=tuple(trust),
+        only=signed.only,
+    )
+
+
+def refuse(stage: Stage, signed: Signed, reason: Reason, *words: str) -> None:
+    """Both have to refuse, and imgverify for this reason."""
+    assert not ask_cosign(stage, signed, signed.reference)
+    answer = ask_imgverify(signed.reference, *signed.trust, *words)
+    assert answer.decision == "deny"
+    assert {*answer.reasons} == {str(reason)}, answer.messages
+
+
+@in_both
+@pytest.mark.parametrize("name", KEYED)
+def test_another_key_did_not_sign(signed_stage: Stage, kind: str, name: str) -> None:
+    key = "p256" if name.endswith("other") else "other"
+    signed = replaced(signed_stage.find(kind, name), key=signed_stage.files[key])
+    refuse(signed_stage, signed, Reason.SIGNATURE_INVALID)
+
+
+@pytest.mark.parametrize("name", KEYLESS)
+def test_another_identity_or_issuer_did_not_sign(signed_stage: Stage, name: str) -> None:
+    signed = signed_stage.find("olareg", name)
+    other = replaced(signed, certificate_identity=f"not-{WHO}")
+    refuse(signed_stage, other, Reason.IDENTITY_MISMATCH)
+    other = replaced(signed, certificate_oidc_issuer="https://accounts.test")
+    refuse(signed_stage, other, Reason.ISSUER_MISMATCH)
+
+
+@in_both
+def test_nothing_beside_an_image_is_no_signature(signed_stage: Stage, kind: str) -> None:
+    like = signed_stage.find(kind, "bundle-p256")
+    repository, item = f"team/unsigned-{kind}", image_of("unsigned")
+    digest = publish(like.host, repository, item)
+    signed = Signed("", "bundle", like.host, repository, digest, like.trust, like.only)
+    assert not ask_cosign(signed_stage, signed, signed.reference)
+    answer = ask_imgverify(signed.reference, *signed.trust)
+    assert (answer.decision, answer.reasons) == ("deny", ())
+    assert "unsigned" in answer.rules
+
+
+@in_both
+@pytest.mark.parametrize("form", ["layer", "bundle"])
+def test_attestation_type_an_attestation_of_any_type_is_no_signature(
+    signed_stage: Stage, kind: str, form: str
+) -> None:
+    like = signed_stage.find(kind, f"{form}-p256")
+    name = f"{form}-attested"
+    digest = str(image_of(name).digest)
+    signed = Signed(name, form, like.host, f"team/{name}", digest, like.trust, like.only)
+    # cosign 3 counts any statement in a bundle; cosign 2 looks for signatures elsewhere.
+    assert ask_cosign(signed_stage, signed, signed.reference) is (form == "bundle")
+    answer = ask_imgverify(signed.reference, *signed.trust)
+    assert answer.decision == "deny"
+    types = [each for each in signed_stage.files if each.startswith("predicate:")]
+    assert answer.reasons == (Reason.PREDICATE_MISMATCH,) * len(types)
+
+
+@in_both
+@pytest.mark.parametrize("name", ["layer-index", "bundle-index"])
+def test_an_index_and_each_of_its_platforms(signed_stage: Stage, kind: str, name: str) -> None:
+    signed = signed_stage.find(kind, name)
+    whole = image_of(name)
+    assert isinstance(whole, ImageIndex)
+    (evidence,) = ask_imgverify(signed.reference, *signed.trust).evidence
+    assert evidence["subjectLevel"] == "index"
+    for image in whole.images:
+        reference = f"{signed.path}@{image.digest}"
+        answer = ask_imgverify(reference, *signed.trust)
+        # What attests something about a platform is listed, and not signed.
+        assert answer.accepted is ask_cosign(signed_stage, signed, reference)
+        assert answer.accepted
+        assert answer.evidence[0]["subjectLevel"] == "platform"
+
+
+@in_both
+@pytest.mark.parametrize("name", ["layer-p256", "layer-keyless", "bundle-p256", "bundle-keyless"])
+def test_copied_with_its_signatures(signed_stage: Stage, kind: str, name: str) -> None:
+    signed = signed_stage.find(kind, name)
+    repository = f"copied/{name}"
+    target = f"{signed.host}/{repository}"
+    signed_stage.cosign(signed.version).do("copy", signed.reference, f"{target}:1.0")
+    copied = f"{target}@{signed.digest}"
+    assert ask_cosign(signed_stage, signed, copied)
+    answer = ask_imgverify(copied, *signed.trust)
+    if signed.form == "bundle":
+        assert answer.accepted, answer.messages
+        return
+    # cosign does not look at the name that was signed: whoever may push to one repository could
+    # put an image of another there, with its signature.
+    assert answer.reasons == (Reason.NAME_MISMATCH,)
+    assert ask_imgverify(copied, *signed.trust, "--signed-as", signed.path).accepted
+    # The mirror's job: the name that is asked for is upstream's.
+    words = ("--mirror", target)
+    assert ask_imgverify(f"{signed.path}@{signed.digest}", *signed.trust, *words).accepted
