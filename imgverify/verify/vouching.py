@@ -240,9 +240,9 @@ def _holding(
 def _skipped(vouched: tuple[Vouched, ...]) -> tuple[Finding, ...]:
     """Say which checks the caller left out."""
     skipped = dict.fromkeys(each for one in vouched for each in one.evidence.skipped)
+    names = (each.value.replace("-", " ") for each in skipped)
     return tuple(
-        Finding(Rule.INSECURE, Level.NOTE, f"no word of a {each.value} was asked for")
-        for each in skipped
+        Finding(Rule.INSECURE, Level.NOTE, f"the check of a {each} was left out") for each in names
     )
 
 

@@ -41,7 +41,7 @@ class Cosign:
 
     def run(self, *words: object, **more: str) -> Said:
         """Run a command, with more environment variables if named."""
-        program = components.locate("cosign" if self.version == 3 else "cosign-2")  # noqa: PLR2004
+        program = components.locate("cosign" if self.version == 3 else "cosign-2")
         environment = {
             "HOME": str(self.home),
             "COSIGN_PASSWORD": _PASSWORD,

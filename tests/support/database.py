@@ -1,4 +1,4 @@
-"""A throw-away database for the log server of Rekor v1: MariaDB, with everything below one folder."""
+"""A throw-away database for the log of Rekor v1: MariaDB, with all its files below one folder."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -179,9 +177,7 @@ def _running_rekor(folder: Path) -> Iterator[str]:
     url = f"http://{_LOOPBACK}:{ports[0]}"
     key = ed25519.Ed25519PrivateKey.generate()
     signer = folder / "rekor.pem"
-    signer.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    signer.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "rekor.pub").write_bytes(public)
     command = [
@@ -257,6 +253,4 @@ def _make_authority(folder: Path, now: datetime) -> None:
     )
     (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
     protected = BestAvailableEncryption(_PASSWORD.encode())
-    (folder / "ca.pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protected)
-    )
+    (folder / "ca.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protected))

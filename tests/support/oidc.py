@@ -1,4 +1,4 @@
-"""An issuer of logins, as Fulcio asks one: OpenID Connect discovery, keys, and tokens for anybody."""
+"""An issuer of logins as Fulcio asks one (OpenID Connect), which lets everybody in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from tests.support.registry import LoopbackRegistry, Request, Response, Shelf
+from imgverify.serve.loopback import LoopbackRegistry, Request, Response, Shelf
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -7,12 +7,12 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    import pytest
 
 
 def common_folder(factory: pytest.TempPathFactory) -> Path:

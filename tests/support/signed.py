@@ -9,7 +9,6 @@ import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from tests.support.processes import running_registry
 from tests.support.push import push_shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from imgverify.demo.images import Image, ImageIndex
     from tests.support.deployment import Deployment
@@ -92,7 +91,7 @@ class Signed:
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that was made. `hosts` are registries by kind; `files` has what `{…}` stand for."""
+    """All that was made: `hosts` are registries by kind, `files` what `{…}` stand for."""
 
     folder: Path
     hosts: Mapping[str, str]
@@ -106,7 +105,7 @@ class Stage:
             ("SIGSTORE_REKOR_PUBLIC_KEY", self.files["old-log"]),
             ("SIGSTORE_TSA_CERTIFICATE_FILE", self.files["stamps"]),
         )
-        return Cosign(version, self.folder, variables if version == 2 else ())  # noqa: PLR2004
+        return Cosign(version, self.folder, variables if version == 2 else ())
 
     def find(self, kind: str, name: str) -> Signed:
         """Return an image of one registry by its name."""
@@ -138,9 +137,8 @@ _NO_SCT = ("--insecure-ignore-sct",)
 
 def _keyed(kind: str, form: str, **more: tuple[str, ...]) -> Recipe:
     """Sign with a key of one kind, and with no word of a log."""
-    sign = ("--key", f"{{{kind}.key}}", "--tlog-upload=false")
-    if form == "bundle":
-        sign = (*sign, "--use-signing-config=false")
+    alone = ("--use-signing-config=false",) if form == "bundle" else ()
+    sign = ("--key", f"{{{kind}.key}}", "--tlog-upload=false", *alone)
     trust = ("--key", f"{{{kind}}}", *_NO_LOG)
     return Recipe(form, sign, trust, only=("--offline", *more.get("only", ())))
 
@@ -168,6 +166,7 @@ RECIPES: Mapping[str, Recipe] = {
     "layer-other": _keyed("other", "layer"),
     "layer-p384": _keyed("p384", "layer", only=_SHA384),
     "layer-rsa": _keyed("rsa", "layer"),
+    "layer-ed25519": _keyed("ed25519", "layer"),
     "layer-key-logged": Recipe(
         "layer", ("--key", "{p256.key}", *_OLD_LOG), ("--key", "{p256}", *_WITH_ROOT)
     ),
@@ -178,7 +177,7 @@ RECIPES: Mapping[str, Recipe] = {
     "bundle-p256": _keyed("p256", "bundle"),
     "bundle-p256-again": _keyed("p256", "bundle"),
     "bundle-other": _keyed("other", "bundle"),
-    "bundle-p384": _keyed("p384", "bundle"),
+    "bundle-p384": _keyed("p384", "bundle", only=_SHA384),
     "bundle-rsa": _keyed("rsa", "bundle"),
     "bundle-ed25519": _keyed("ed25519", "bundle"),
     "bundle-key-logged": Recipe(
@@ -250,23 +249,17 @@ def running_stage(folder: Path) -> Iterator[Stage]:
     """Sign everything in both registries, which run as long as the block; the rest is stopped."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        hosts = {
-            kind: stack.enter_context(running_registry(kind, folder / kind)) for kind in KINDS
-        }
+        hosts = {kind: stack.enter_context(running_registry(kind, folder / kind)) for kind in KINDS}
         with running_deployment(folder / "deployment") as deployment:
             files = _write_files(folder, deployment)
             stage = Stage(folder, hosts, files, ())
-            tasks = [
-                partial(_sign, stage, host, name) for host in hosts.values() for name in RECIPES
-            ]
-            tasks += [partial(_attest, stage, host) for host in hosts.values()]
             with ThreadPoolExecutor(_WORKERS) as pool:
-                made = tuple(each for each in pool.map(_call, tasks) if each is not None)
+                tasks = [(host, name) for host in hosts.values() for name in RECIPES]
+                signed = [pool.submit(_sign, stage, *each) for each in tasks]
+                attested = [pool.submit(_attest, stage, each) for each in hosts.values()]
+                made = tuple(each.result() for each in signed)
+                _ = [each.result() for each in attested]
         yield Stage(folder, hosts, files, made)
-
-
-def _call(task: Callable[[], Signed | None]) -> Signed | None:
-    return task()
 
 
 def _write_files(folder: Path, deployment: Deployment) -> dict[str, str]:
@@ -284,11 +277,12 @@ def _write_files(folder: Path, deployment: Deployment) -> dict[str, str]:
     for name, (log, stamped) in configs.items():
         path = folder / f"{name}.json"
         write_signing_config(cosign, deployment, path, log=log, stamped=stamped)
+    predicates = write_predicates(folder / "predicates")
     return {
         **{kind: str(path) for kind, path in keys.items()},
         **{f"{kind}.key": str(path.with_suffix(".key")) for kind, path in keys.items()},
         **{name: str(folder / f"{name}.json") for name in (*roots, *configs)},
-        **{f"predicate:{name}": str(path) for name, path in write_predicates(folder / "say").items()},
+        **{f"predicate:{kind}": str(path) for kind, path in predicates.items()},
         "authority": str(deployment.authority),
         "stamps": str(deployment.timestamp_chain),
         "old-log": str(deployment.old_log_key),

@@ -112,9 +112,7 @@ def _entry(data: bytes, kind: str) -> Document:
 
 def _push(host: str, repository: str, document: Document, tag: str | None) -> bytes:
     data = json.dumps(document).encode()
-    media_type = (
-        mediatype.OCI_INDEX if "manifests" in document else mediatype.OCI_MANIFEST
-    )
+    media_type = mediatype.OCI_INDEX if "manifests" in document else mediatype.OCI_MANIFEST
     name = str(Digest.of(data)) if tag is None else tag
     push_manifest(host, repository, name, data, media_type=media_type)
     return data
