@@ -119,7 +119,7 @@ def running_log_database(folder: Path) -> Iterator[str]:
     )
     assert made.returncode == 0, made.stderr.decode(errors="replace")[-2000:]
     command += ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={data}/socket"]
-    with running(command, folder / "log.txt", lambda: _greets(port)):
+    with running(command, folder / "log.txt", lambda: _greets(port), keeps_nothing=True):
         yield f"root@tcp(127.0.0.1:{port})/{_DATABASE}"
 
 

@@ -128,7 +128,7 @@ def _has(url: str) -> bool:
 @contextlib.contextmanager
 def _serving(folder: Path, name: str, command: list[str], ready: str) -> Iterator[None]:
     """Run a service until the block ends; it is there when `ready` answers."""
-    with running(command, folder / f"{name}.log", lambda: _has(ready)):
+    with running(command, folder / f"{name}.log", lambda: _has(ready), keeps_nothing=True):
         yield
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from imgverify.serve.shelf import Shelf
 from tests.support.cosign import (
     Cosign,
     new_keys,
+    predicates,
     write_predicates,
     write_signing_config,
     write_trusted_root,
@@ -42,12 +43,17 @@ _ELSE = "other@team.test"
 _WORKERS = 4
 
 
+def _version(form: str) -> int:
+    return 3 if form == "bundle" else 2
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How an image is signed: the words for `cosign sign`, and those for verifying.
 
-    `trust` is what both cosign and imgverify are told; `only` is for cosign. `{…}` are names of
-    files and addresses.
+    `form` is `layer`, `attestation` (both are layers with annotations) or `bundle`. `trust` is what
+    both cosign and imgverify are told, `only` is for cosign; `{…}` are names of files and
+    addresses. What is attested instead has `kinds`, as cosign names them.
     """
 
     form: str
@@ -55,11 +61,12 @@ class Recipe:
     trust: tuple[str, ...]
     only: tuple[str, ...] = ()
     index: bool = False
+    kinds: tuple[str, ...] = ()
 
     @property
     def version(self) -> int:
         """The cosign that signs and verifies this form."""
-        return 2 if self.form == "layer" else 3
+        return _version(self.form)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Signed:
     @property
     def version(self) -> int:
         """The cosign that made it."""
-        return 2 if self.form == "layer" else 3
+        return _version(self.form)
 
     @property
     def path(self) -> str:
@@ -237,6 +244,23 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+def _attested(recipe: Recipe, *kinds: str) -> Recipe:
+    return replace(recipe, kinds=kinds or tuple(predicates()))
+
+
+#: Images that something is attested of, and that nobody signs.
+ATTESTED: Mapping[str, Recipe] = {
+    "attestation-p256": _attested(_keyed("p256", "attestation")),
+    "attestation-keyless": _attested(
+        Recipe("attestation", (*_OLD_FULCIO, *_STAMPED), _KEYLESS, _NO_SCT),
+        *("slsaprovenance1", "custom"),
+    ),
+    "attested-p256": _attested(_keyed("p256", "bundle")),
+    "attested-keyless": _attested(RECIPES["bundle-keyless"], "slsaprovenance", "spdxjson"),
+    "attested-keyless-old-log": _attested(RECIPES["bundle-keyless-old-log"], "vuln", "openvex"),
+}
+
+
 def image_of(name: str) -> Image | ImageIndex:
     """Return what is signed under a name: each is another image."""
     if name in RECIPES and RECIPES[name].index:
@@ -256,9 +280,9 @@ def running_stage(folder: Path) -> Iterator[Stage]:
             with ThreadPoolExecutor(_WORKERS) as pool:
                 tasks = [(host, name) for host in hosts.values() for name in RECIPES]
                 signed = [pool.submit(_sign, stage, *each) for each in tasks]
-                attested = [pool.submit(_attest, stage, each) for each in hosts.values()]
+                tasks = [(host, name) for host in hosts.values() for name in ATTESTED]
+                signed += [pool.submit(_attest, stage, *each) for each in tasks]
                 made = tuple(each.result() for each in signed)
-                _ = [each.result() for each in attested]
         yield Stage(folder, hosts, files, made)
 
 
@@ -277,12 +301,12 @@ def _write_files(folder: Path, deployment: Deployment) -> dict[str, str]:
     for name, (log, stamped) in configs.items():
         path = folder / f"{name}.json"
         write_signing_config(cosign, deployment, path, log=log, stamped=stamped)
-    predicates = write_predicates(folder / "predicates")
+    statements = write_predicates(folder / "predicates")
     return {
         **{kind: str(path) for kind, path in keys.items()},
         **{f"{kind}.key": str(path.with_suffix(".key")) for kind, path in keys.items()},
         **{name: str(folder / f"{name}.json") for name in (*roots, *configs)},
-        **{f"predicate:{kind}": str(path) for kind, path in predicates.items()},
+        **{f"predicate:{kind}": str(path) for kind, path in statements.items()},
         "authority": str(deployment.authority),
         "stamps": str(deployment.timestamp_chain),
         "old-log": str(deployment.old_log_key),
@@ -310,27 +334,26 @@ def publish(host: str, repository: str, item: Image | ImageIndex) -> str:
 
 
 def _sign(stage: Stage, host: str, name: str) -> Signed:
-    recipe, repository = RECIPES[name], f"team/{name}"
+    signed = _published(stage, host, name, RECIPES[name])
+    words = filled(RECIPES[name].sign, stage.files)
+    stage.cosign(signed.version).do("sign", "--yes", *words, signed.reference)
+    return signed
+
+
+def _attest(stage: Stage, host: str, name: str) -> Signed:
+    signed = _published(stage, host, name, ATTESTED[name])
+    for kind in ATTESTED[name].kinds:
+        what = ("--type", kind, "--predicate", stage.files[f"predicate:{kind}"])
+        words = filled(ATTESTED[name].sign, stage.files)
+        stage.cosign(signed.version).do("attest", "--yes", *what, *words, signed.reference)
+    return signed
+
+
+def _published(stage: Stage, host: str, name: str, recipe: Recipe) -> Signed:
+    repository = f"team/{name}"
     digest = publish(host, repository, image_of(name))
-    words = filled(recipe.sign, stage.files)
-    reference = f"{host}/{repository}@{digest}"
-    stage.cosign(recipe.version).do("sign", "--yes", *words, reference)
     trust, only = filled(recipe.trust, stage.files), filled(recipe.only, stage.files)
     return Signed(name, recipe.form, host, repository, digest, trust, only)
-
-
-def _attest(stage: Stage, host: str) -> None:
-    """Attest everything of one image in both forms, and sign it in none."""
-    for form, more in (("layer", ()), ("bundle", ("--use-signing-config=false",))):
-        repository = f"team/{form}-attested"
-        digest = publish(host, repository, image_of(f"{form}-attested"))
-        cosign = stage.cosign(2 if form == "layer" else 3)
-        for name, path in stage.files.items():
-            kind = name.removeprefix("predicate:")
-            if kind != name:
-                words = ("--type", kind, "--predicate", path, "--key", stage.files["p256.key"])
-                reference = f"{host}/{repository}@{digest}"
-                cosign.do("attest", "--yes", *words, "--tlog-upload=false", *more, reference)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ _SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _EMPTY = str(mediatype.OCI_EMPTY)
+_SUFFIXES = {"layer": "sig", "attestation": "att"}
 _TIMEOUT = 120
 
 
@@ -60,12 +61,16 @@ class Taken:
 
 def take(signed: Signed) -> Taken:
     """Read the only signature of an image."""
-    (carrier,) = _carriers(signed)
-    (layer,) = carrier["layers"]
-    data = _get(signed, f"blobs/{layer['digest']}")
+    ((layer, data),) = layers_beside(signed)
     if signed.form == "bundle":
         return Taken(signed, json.loads(data))
     return Taken(signed, {"payload": data.decode(), "annotations": layer["annotations"]})
+
+
+def layers_beside(signed: Signed) -> list[tuple[Document, bytes]]:
+    """Read all signatures or attestations of an image: what is said of each, and its bytes."""
+    layers = [each for carrier in _carriers(signed) for each in carrier["layers"]]
+    return [(each, _get(signed, f"blobs/{each['digest']}")) for each in layers]
 
 
 def put_beside(signed: Signed, document: Document, repository: str) -> str:
@@ -121,8 +126,8 @@ def _push(host: str, repository: str, document: Document, tag: str | None) -> by
 def _carriers(signed: Signed) -> Iterator[Document]:
     """Read the manifests that hold signatures of an image."""
     encoded = f"sha256-{Digest.parse(signed.digest).encoded}"
-    if signed.form == "layer":
-        yield json.loads(_get(signed, f"manifests/{encoded}.sig"))
+    if signed.form in _SUFFIXES:
+        yield json.loads(_get(signed, f"manifests/{encoded}.{_SUFFIXES[signed.form]}"))
         return
     status, body = _ask(signed.host, f"/v2/{signed.repository}/referrers/{signed.digest}")
     if status != http.client.OK:

@@ -8,7 +8,16 @@ import pytest
 
 from imgverify.demo.images import ImageIndex
 from imgverify.errors import Reason
-from tests.support.signed import COMPONENTS, KINDS, RECIPES, WHO, Signed, image_of, publish
+from tests.support.signed import (
+    ATTESTED,
+    COMPONENTS,
+    KINDS,
+    RECIPES,
+    WHO,
+    Signed,
+    image_of,
+    publish,
+)
 from tests.system.cosigned import ask_cosign, ask_imgverify
 
 if TYPE_CHECKING:
@@ -106,20 +115,16 @@ def test_nothing_beside_an_image_is_no_signature(signed_stage: Stage, kind: str)
 
 
 @in_both
-@pytest.mark.parametrize("form", ["layer", "bundle"])
+@pytest.mark.parametrize("name", ATTESTED)
 def test_attestation_type_an_attestation_of_any_type_is_no_signature(
-    signed_stage: Stage, kind: str, form: str
+    signed_stage: Stage, kind: str, name: str
 ) -> None:
-    like = signed_stage.find(kind, f"{form}-p256")
-    name = f"{form}-attested"
-    digest = str(image_of(name).digest)
-    signed = Signed(name, form, like.host, f"team/{name}", digest, like.trust, like.only)
+    signed = signed_stage.find(kind, name)
     # cosign 3 counts any statement in a bundle; cosign 2 looks for signatures elsewhere.
-    assert ask_cosign(signed_stage, signed, signed.reference) is (form == "bundle")
+    assert ask_cosign(signed_stage, signed, signed.reference) is (signed.form == "bundle")
     answer = ask_imgverify(signed.reference, *signed.trust)
     assert answer.decision == "deny"
-    types = [each for each in signed_stage.files if each.startswith("predicate:")]
-    assert answer.reasons == (Reason.PREDICATE_MISMATCH,) * len(types)
+    assert answer.reasons == (Reason.PREDICATE_MISMATCH,) * len(ATTESTED[name].kinds)
 
 
 @in_both
