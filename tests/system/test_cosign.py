@@ -16,6 +16,7 @@ from tests.support.signed import (
     WHO,
     Signed,
     image_of,
+    place_of,
     publish,
 )
 from tests.system.cosigned import ask_cosign, ask_imgverify
@@ -114,12 +115,11 @@ def test_nothing_beside_an_image_is_no_signature(signed_stage: Stage, kind: str)
     assert "unsigned" in answer.rules
 
 
-@in_both
 @pytest.mark.parametrize("name", ATTESTED)
 def test_attestation_type_an_attestation_of_any_type_is_no_signature(
-    signed_stage: Stage, kind: str, name: str
+    signed_stage: Stage, name: str
 ) -> None:
-    signed = signed_stage.find(kind, name)
+    signed = signed_stage.find(place_of(name), name)
     # cosign 3 counts any statement in a bundle; cosign 2 looks for signatures elsewhere.
     assert ask_cosign(signed_stage, signed, signed.reference) is (signed.form == "bundle")
     answer = ask_imgverify(signed.reference, *signed.trust)
@@ -145,22 +145,36 @@ def test_an_index_and_each_of_its_platforms(signed_stage: Stage, kind: str, name
 
 
 @in_both
-@pytest.mark.parametrize("name", ["layer-p256", "layer-keyless", "bundle-p256", "bundle-keyless"])
-def test_copied_with_its_signatures(signed_stage: Stage, kind: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["layer-p256", "layer-keyless"])
+def test_name_binding_copied_with_its_signature(signed_stage: Stage, kind: str, name: str) -> None:
     signed = signed_stage.find(kind, name)
-    repository = f"copied/{name}"
-    target = f"{signed.host}/{repository}"
-    signed_stage.cosign(signed.version).do("copy", signed.reference, f"{target}:1.0")
-    copied = f"{target}@{signed.digest}"
+    copied = _copy(signed_stage, signed)
     assert ask_cosign(signed_stage, signed, copied)
-    answer = ask_imgverify(copied, *signed.trust)
-    if signed.form == "bundle":
-        assert answer.accepted, answer.messages
-        return
     # cosign does not look at the name that was signed: whoever may push to one repository could
     # put an image of another there, with its signature.
-    assert answer.reasons == (Reason.NAME_MISMATCH,)
+    assert ask_imgverify(copied, *signed.trust).reasons == (Reason.NAME_MISMATCH,)
     assert ask_imgverify(copied, *signed.trust, "--signed-as", signed.path).accepted
-    # The mirror's job: the name that is asked for is upstream's.
-    words = ("--mirror", target)
-    assert ask_imgverify(f"{signed.path}@{signed.digest}", *signed.trust, *words).accepted
+
+
+@in_both
+@pytest.mark.parametrize("name", ["bundle-p256", "bundle-keyless"])
+def test_what_cosign_copies_without_its_bundle_is_signed_only_where_it_came_from(
+    signed_stage: Stage, kind: str, name: str
+) -> None:
+    signed = signed_stage.find(kind, name)
+    copied = _copy(signed_stage, signed)
+    assert not ask_cosign(signed_stage, signed, copied)
+    answer = ask_imgverify(copied, *signed.trust)
+    assert (answer.decision, answer.reasons) == ("deny", ()), answer.messages
+    assert "unsigned" in answer.rules
+    words = ("--mirror", copied.partition("@")[0])
+    answer = ask_imgverify(signed.reference, *signed.trust, *words)
+    assert answer.accepted, answer.messages
+    assert "signature-not-carried" in answer.rules
+
+
+def _copy(stage: Stage, signed: Signed) -> str:
+    """Have cosign copy an image; gives the copy's reference."""
+    target = f"{signed.host}/copied/{signed.name}"
+    stage.cosign(signed.version).do("copy", "--force", signed.reference, f"{target}:1.0")
+    return f"{target}@{signed.digest}"
