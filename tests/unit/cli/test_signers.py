@@ -105,6 +105,9 @@ def test_the_name_that_was_signed_may_be_another(run: Run, pair: Pair, root: Pat
     denied = verify(run, pair, *whom(root))
     assert denied.status == 1
     assert "name-mismatch" in denied.out
+    # The repository is what has to be the same, so nothing else of the image's name is told.
+    assert f"and {pair.upstream.host}/{PATH} is asked for" in denied.out
+    assert "--signed-as" in denied.out
     assert verify(run, pair, *whom(root), "--signed-as", NAME).status == 0
 
 
