@@ -93,9 +93,9 @@ _TABLES = {
 @contextlib.contextmanager
 def running_log_database(folder: Path) -> Iterator[str]:
     """Run a database with Trillian's tables, empty; gives the address that Trillian takes."""
-    data = folder / "data"
-    data.mkdir(parents=True)
     port = free_port()
+    data = folder / f"data-{port}"
+    data.mkdir(parents=True)
     command = [
         str(components.locate("mariadb")),
         "--no-defaults",

@@ -10,7 +10,7 @@ import contextlib
 import http.client
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -30,14 +30,17 @@ from tests.support.oidc import Issuer
 from tests.support.processes import free_port, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _LOOPBACK = "127.0.0.1"
 _PASSWORD = "throw-away"
 _AUDIENCE = "sigstore"
 _DAY = timedelta(days=1)
-_WITHIN = 120.0
+_ATTEMPTS = 3
+
+T = TypeVar("T")
 
 #: The name in Rekor v2's checkpoints, which is no address.
 LOG_NAME = "rekor.local"
@@ -83,21 +86,33 @@ def running_deployment(folder: Path) -> Iterator[Deployment]:
     _make_authority(folder, now)
     with contextlib.ExitStack() as stack:
         issuer = stack.enter_context(Issuer(_AUDIENCE))
-        database = stack.enter_context(running_log_database(folder / "database"))
-        trillian = stack.enter_context(_running_trillian(folder, database))
+        database = _entered(stack, running_log_database, folder / "database")
+        trillian = _entered(stack, _running_trillian, folder, database)
         deployment = Deployment(
             folder=folder,
             issuer=issuer,
-            fulcio=stack.enter_context(_running_fulcio(folder, issuer)),
-            timestamps=stack.enter_context(_running_timestamps(folder)),
-            rekor=stack.enter_context(_running_rekor(folder)),
-            old_rekor=stack.enter_context(_running_old_rekor(folder, trillian)),
+            fulcio=_entered(stack, _running_fulcio, folder, issuer),
+            timestamps=_entered(stack, _running_timestamps, folder),
+            rekor=_entered(stack, _running_rekor, folder),
+            old_rekor=_entered(stack, _running_old_rekor, folder, trillian),
             started=now - _DAY,
         )
         chain = ask(f"{deployment.timestamps}/api/v1/timestamp/certchain")
         deployment.timestamp_chain.write_bytes(chain)
         deployment.old_log_key.write_bytes(ask(f"{deployment.old_rekor}/api/v1/log/publicKey"))
         yield deployment
+
+
+def _entered(
+    stack: contextlib.ExitStack,
+    start: Callable[..., AbstractContextManager[T]],
+    *words: object,
+) -> T:
+    """Start a service; once more where something else took its port before it could."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(RuntimeError):
+            return stack.enter_context(start(*words))
+    return stack.enter_context(start(*words))
 
 
 def ask(url: str) -> bytes:
@@ -185,7 +200,7 @@ def _running_rekor(folder: Path) -> Iterator[str]:
         *(f"--http-address={_LOOPBACK}", f"--http-port={ports[0]}"),
         *(f"--grpc-address={_LOOPBACK}", f"--grpc-port={ports[1]}"),
         f"--http-metrics-port={ports[2]}",
-        *(f"--signer-filepath={signer}", f"--storage-dir={folder}/rekor"),
+        *(f"--signer-filepath={signer}", f"--storage-dir={folder}/rekor-{ports[0]}"),
         "--checkpoint-interval=200ms",
     ]
     with _serving(folder, "rekor", command, f"{url}/healthz"):

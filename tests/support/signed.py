@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from imgverify.serve.shelf import Shelf
 from tests.support.cosign import (
     Cosign,
     new_keys,
-    predicates,
     write_predicates,
     write_signing_config,
     write_trusted_root,
@@ -25,12 +24,14 @@ from tests.support.cosign import (
 from tests.support.deployment import running_deployment
 from tests.support.processes import running_registry
 from tests.support.push import push_shelf
+from tests.support.recipes import ATTESTED, RECIPES, WHO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from imgverify.demo.images import Image, ImageIndex
     from tests.support.deployment import Deployment
+    from tests.support.recipes import Recipe
 
 #: The registries, by how they list what refers to an image.
 KINDS = {"docker-registry": "fallback tag", "olareg": "referrers API"}
@@ -38,35 +39,7 @@ COMPONENTS = (
     *("docker-registry", "olareg", "cosign", "cosign-2", "fulcio", "timestamp-server"),
     *("rekor-tiles", "rekor", "trillian-log-server", "trillian-log-signer", "mariadb"),
 )
-WHO = "dev@team.test"
-_ELSE = "other@team.test"
 _WORKERS = 4
-
-
-def _version(form: str) -> int:
-    return 3 if form == "bundle" else 2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How an image is signed: the words for `cosign sign`, and those for verifying.
-
-    `form` is `layer`, `attestation` (both are layers with annotations) or `bundle`. `trust` is what
-    both cosign and imgverify are told, `only` is for cosign; `{…}` are names of files and
-    addresses. What is attested instead has `kinds`, as cosign names them.
-    """
-
-    form: str
-    sign: tuple[str, ...]
-    trust: tuple[str, ...]
-    only: tuple[str, ...] = ()
-    index: bool = False
-    kinds: tuple[str, ...] = ()
-
-    @property
-    def version(self) -> int:
-        """The cosign that signs and verifies this form."""
-        return _version(self.form)
 
 
 @dataclass(frozen=True)
@@ -80,11 +53,7 @@ class Signed:
     digest: str
     trust: tuple[str, ...]
     only: tuple[str, ...]
-
-    @property
-    def version(self) -> int:
-        """The cosign that made it."""
-        return _version(self.form)
+    version: int
 
     @property
     def path(self) -> str:
@@ -108,6 +77,8 @@ class Stage:
     def cosign(self, version: int) -> Cosign:
         """Return a cosign that believes in the deployment's authorities and logs."""
         variables = (
+            # Without it, referrers with layers of the older form are not looked for.
+            ("COSIGN_EXPERIMENTAL", "1"),
             ("SIGSTORE_ROOT_FILE", self.files["authority"]),
             ("SIGSTORE_REKOR_PUBLIC_KEY", self.files["old-log"]),
             ("SIGSTORE_TSA_CERTIFICATE_FILE", self.files["stamps"]),
@@ -132,133 +103,6 @@ class Stage:
             for each in fields["signed"]
         )
         return cls(Path(fields["folder"]), fields["hosts"], fields["files"], tuple(signed))
-
-
-_NO_LOG = ("--insecure-ignore-tlog",)
-_KEYLESS = (
-    *("--certificate-identity", WHO, "--certificate-oidc-issuer", "{issuer}"),
-    *("--trusted-root", "{root}"),
-)
-_NO_SCT = ("--insecure-ignore-sct",)
-
-
-def _keyed(kind: str, form: str, **more: tuple[str, ...]) -> Recipe:
-    """Sign with a key of one kind, and with no word of a log."""
-    alone = ("--use-signing-config=false",) if form == "bundle" else ()
-    sign = ("--key", f"{{{kind}.key}}", "--tlog-upload=false", *alone)
-    trust = ("--key", f"{{{kind}}}", *_NO_LOG)
-    return Recipe(form, sign, trust, only=("--offline", *more.get("only", ())))
-
-
-_OLD_LOG = ("--rekor-url", "{rekor-url}")
-_OLD_FULCIO = (
-    *("--fulcio-url", "{fulcio-url}", "--oidc-issuer", "{issuer}", "--insecure-skip-verify"),
-    *("--identity-token", "{token}", *_OLD_LOG),
-)
-_SHA384 = ("--signature-digest-algorithm", "sha384")
-_STAMPED = ("--timestamp-server-url", "{stamps-url}")
-
-
-def _config(name: str) -> tuple[str, ...]:
-    return ("--signing-config", f"{{{name}}}", "--trusted-root", "{root}")
-
-
-_LOGIN = ("--identity-token", "{token}")
-_WITH_ROOT = ("--trusted-root", "{root}")
-
-RECIPES: Mapping[str, Recipe] = {
-    # cosign 2: layers under a `.sig` tag.
-    "layer-p256": _keyed("p256", "layer"),
-    "layer-p256-again": _keyed("p256", "layer"),
-    "layer-other": _keyed("other", "layer"),
-    "layer-p384": _keyed("p384", "layer", only=_SHA384),
-    "layer-rsa": _keyed("rsa", "layer"),
-    "layer-ed25519": _keyed("ed25519", "layer"),
-    "layer-key-logged": Recipe(
-        "layer", ("--key", "{p256.key}", *_OLD_LOG), ("--key", "{p256}", *_WITH_ROOT)
-    ),
-    "layer-keyless": Recipe("layer", _OLD_FULCIO, _KEYLESS, _NO_SCT),
-    "layer-keyless-again": Recipe("layer", _OLD_FULCIO, _KEYLESS, _NO_SCT),
-    "layer-keyless-stamped": Recipe("layer", (*_OLD_FULCIO, *_STAMPED), _KEYLESS, _NO_SCT),
-    # cosign 3: bundles.
-    "bundle-p256": _keyed("p256", "bundle"),
-    "bundle-p256-again": _keyed("p256", "bundle"),
-    "bundle-other": _keyed("other", "bundle"),
-    "bundle-p384": _keyed("p384", "bundle", only=_SHA384),
-    "bundle-rsa": _keyed("rsa", "bundle"),
-    "bundle-ed25519": _keyed("ed25519", "bundle"),
-    "bundle-key-logged": Recipe(
-        "bundle",
-        ("--key", "{p256.key}", *_config("new-config")),
-        ("--key", "{p256}", *_WITH_ROOT),
-    ),
-    "bundle-key-old-log": Recipe(
-        "bundle",
-        ("--key", "{p256.key}", *_config("old-config")),
-        ("--key", "{p256}", *_WITH_ROOT),
-    ),
-    "bundle-keyless": Recipe(
-        "bundle",
-        (*_LOGIN, *_config("new-config")),
-        _KEYLESS,
-        (*_NO_SCT, "--use-signed-timestamps"),
-    ),
-    "bundle-keyless-again": Recipe(
-        "bundle",
-        (*_LOGIN, *_config("new-config")),
-        _KEYLESS,
-        (*_NO_SCT, "--use-signed-timestamps"),
-    ),
-    "bundle-keyless-old-log": Recipe(
-        "bundle", (*_LOGIN, *_config("old-config")), _KEYLESS, _NO_SCT
-    ),
-    "bundle-keyless-both": Recipe(
-        "bundle",
-        (*_LOGIN, *_config("old-stamped-config")),
-        _KEYLESS,
-        (*_NO_SCT, "--use-signed-timestamps"),
-    ),
-    "bundle-keyless-no-log": Recipe(
-        "bundle",
-        (*_LOGIN, *_config("no-log-config")),
-        (*_KEYLESS[:4], "--trusted-root", "{no-logs-root}"),
-        (*_NO_SCT, *_NO_LOG, "--use-signed-timestamps"),
-    ),
-    # Both, over an index and each of its platforms.
-    "layer-index": Recipe(
-        "layer",
-        ("--recursive", "--key", "{p256.key}", "--tlog-upload=false"),
-        ("--key", "{p256}", *_NO_LOG),
-        ("--offline",),
-        index=True,
-    ),
-    "bundle-index": Recipe(
-        "bundle",
-        *(
-            ("--recursive", *_keyed("p256", "bundle").sign),
-            ("--key", "{p256}", *_NO_LOG),
-            ("--offline",),
-        ),
-        index=True,
-    ),
-}
-
-
-def _attested(recipe: Recipe, *kinds: str) -> Recipe:
-    return replace(recipe, kinds=kinds or tuple(predicates()))
-
-
-#: Images that something is attested of, and that nobody signs.
-ATTESTED: Mapping[str, Recipe] = {
-    "attestation-p256": _attested(_keyed("p256", "attestation")),
-    "attestation-keyless": _attested(
-        Recipe("attestation", (*_OLD_FULCIO, *_STAMPED), _KEYLESS, _NO_SCT),
-        *("slsaprovenance1", "custom"),
-    ),
-    "attested-p256": _attested(_keyed("p256", "bundle")),
-    "attested-keyless": _attested(RECIPES["bundle-keyless"], "slsaprovenance", "spdxjson"),
-    "attested-keyless-old-log": _attested(RECIPES["bundle-keyless-old-log"], "vuln", "openvex"),
-}
 
 
 def place_of(name: str) -> str:
@@ -340,7 +184,7 @@ def publish(host: str, repository: str, item: Image | ImageIndex) -> str:
 
 def _sign(stage: Stage, host: str, name: str) -> Signed:
     signed = _published(stage, host, name, RECIPES[name])
-    words = filled(RECIPES[name].sign, stage.files)
+    words = filled(RECIPES[name].sign, {**stage.files, "place": f"place={host}"})
     stage.cosign(signed.version).do("sign", "--yes", *words, signed.reference)
     return signed
 
@@ -358,7 +202,7 @@ def _published(stage: Stage, host: str, name: str, recipe: Recipe) -> Signed:
     repository = f"team/{name}"
     digest = publish(host, repository, image_of(name))
     trust, only = filled(recipe.trust, stage.files), filled(recipe.only, stage.files)
-    return Signed(name, recipe.form, host, repository, digest, trust, only)
+    return Signed(name, recipe.form, host, repository, digest, trust, only, recipe.version)
 
 
 @contextlib.contextmanager

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from imgverify.demo.images import ImageIndex
 from imgverify.errors import Reason
-from tests.support.signed import (
-    ATTESTED,
-    COMPONENTS,
-    KINDS,
-    RECIPES,
-    WHO,
-    Signed,
-    image_of,
-    place_of,
-    publish,
-)
+from tests.support.recipes import ATTESTED, RECIPES, WHO
+from tests.support.signed import COMPONENTS, KINDS, Signed, filled, image_of, place_of, publish
 from tests.system.cosigned import ask_cosign, ask_imgverify
 
 if TYPE_CHECKING:
@@ -71,11 +63,7 @@ def replaced(signed: Signed, **others: str) -> Signed:
     trust = list(signed.trust)
     for option, value in others.items():
         trust[trust.index(f"--{option.replace('_', '-')}") + 1] = value
-    return Signed(
-        *(signed.name, signed.form, signed.host, signed.repository, signed.digest),
-        trust=tuple(trust),
-        only=signed.only,
-    )
+    return replace(signed, trust=tuple(trust))
 
 
 def refuse(stage: Stage, signed: Signed, reason: Reason, *words: str) -> None:
@@ -108,7 +96,7 @@ def test_nothing_beside_an_image_is_no_signature(signed_stage: Stage, kind: str)
     like = signed_stage.find(kind, "bundle-p256")
     repository, item = f"team/unsigned-{kind}", image_of("unsigned")
     digest = publish(like.host, repository, item)
-    signed = Signed("", "bundle", like.host, repository, digest, like.trust, like.only)
+    signed = replace(like, repository=repository, digest=digest)
     assert not ask_cosign(signed_stage, signed, signed.reference)
     answer = ask_imgverify(signed.reference, *signed.trust)
     assert (answer.decision, answer.reasons) == ("deny", ())
@@ -178,3 +166,39 @@ def _copy(stage: Stage, signed: Signed) -> str:
     target = f"{signed.host}/copied/{signed.name}"
     stage.cosign(signed.version).do("copy", "--force", signed.reference, f"{target}:1.0")
     return f"{target}@{signed.digest}"
+
+
+@in_both
+@pytest.mark.parametrize("form", ["layer", "bundle"])
+def test_signed_by_several(signed_stage: Stage, kind: str, form: str) -> None:
+    """One valid signature is enough, whatever lies beside it."""
+    one = signed_stage.find(kind, f"{form}-p256")
+    item = image_of(f"{form}-several")
+    repository = f"team/{form}-several"
+    signed = replace(one, repository=repository, digest=publish(one.host, repository, item))
+    for key in ("other", "p256", "p256"):
+        words = filled(RECIPES[f"{form}-{key}"].sign, signed_stage.files)
+        signed_stage.cosign(signed.version).do("sign", "--yes", *words, signed.reference)
+    for key in ("p256", "other"):
+        by = replaced(signed, key=signed_stage.files[key])
+        assert ask_cosign(signed_stage, by, signed.reference)
+        assert ask_imgverify(signed.reference, *by.trust).accepted
+    refuse(signed_stage, replaced(signed, key=signed_stage.files["rsa"]), Reason.SIGNATURE_INVALID)
+
+
+@in_both
+def test_signed_in_both_forms_by_different_keys(signed_stage: Stage, kind: str) -> None:
+    one = signed_stage.find(kind, "bundle-other")
+    repository = "team/both-forms"
+    item = image_of("both-forms")
+    signed = replace(one, repository=repository, digest=publish(one.host, repository, item))
+    for version, name in ((2, "layer-p256"), (3, "bundle-other")):
+        words = filled(RECIPES[name].sign, signed_stage.files)
+        signed_stage.cosign(version).do("sign", "--yes", *words, signed.reference)
+    layer = replaced(signed, key=signed_stage.files["p256"])
+    for each in (signed, layer):
+        assert ask_imgverify(each.reference, *each.trust).accepted
+    assert ask_cosign(signed_stage, signed, signed.reference)
+    # Where cosign finds a bundle, it looks at nothing else.
+    for version in (2, 3):
+        assert not ask_cosign(signed_stage, replace(layer, version=version), layer.reference)

@@ -18,7 +18,8 @@ from imgverify.signature.message import Message
 from imgverify.trust.files import read_key, read_trusted_roots
 from imgverify.trust.shipped import public_good
 from imgverify.verdict import Skipped
-from tests.support.signed import ATTESTED, COMPONENTS, image_of, place_of
+from tests.support.recipes import ATTESTED
+from tests.support.signed import COMPONENTS, image_of, place_of
 from tests.system.grafting import layers_beside
 
 if TYPE_CHECKING:
