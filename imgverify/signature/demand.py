@@ -54,6 +54,11 @@ class NameRule:
         written = ":" in text.rpartition("/")[2] or "@" in text
         return written and signed == self.reference
 
+    def __str__(self) -> str:
+        """Return as much of the name as counts."""
+        whole = self.match is NameMatch.EXACT
+        return str(self.reference if whole else self.reference.repository)
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:

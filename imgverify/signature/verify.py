@@ -193,9 +193,9 @@ def _check_claim(claim: Claim, digest: Digest, demand: Demand) -> None:
         msg = f"the signature is about {claim.digest}, and not about {digest}"
         raise SignatureRejected(msg, Reason.ARTIFACT_MISMATCH)
     if demand.name is not None and not demand.name.accepts(claim.docker_reference):
-        wanted = demand.name.reference
-        msg = f"the image was signed as {claim.docker_reference!r}, and {wanted} is asked for"
-        raise SignatureRejected(msg, Reason.NAME_MISMATCH)
+        msg = f"the image was signed as {claim.docker_reference!r}, and {demand.name} is asked for"
+        hint = "if its publisher signs it under another name, say which with --signed-as"
+        raise SignatureRejected(msg, Reason.NAME_MISMATCH, hint=hint)
 
 
 def _material(layer: Layer, demand: Demand) -> Material:

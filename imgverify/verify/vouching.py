@@ -235,9 +235,9 @@ def _holding(
 def _skipped(vouched: tuple[Vouched, ...]) -> tuple[Finding, ...]:
     """Say which checks the caller left out."""
     skipped = dict.fromkeys(each for one in vouched for each in one.evidence.skipped)
+    names = (each.value.replace("-", " ") for each in skipped)
     return tuple(
-        Finding(Rule.INSECURE, Level.NOTE, f"no word of a {each.value} was asked for")
-        for each in skipped
+        Finding(Rule.INSECURE, Level.NOTE, f"the check of a {each} was left out") for each in names
     )
 
 
@@ -286,9 +286,9 @@ def _objections(requirement: Requirement, readings: tuple[_Reading, ...]) -> tup
     # One that was not found, where a place could not be read, may be there.
     unknown = any(there.broken or there.failures for one in readings for _, there in one.lying)
     is_there = any(each.reason is not Reason.PREDICATE_MISMATCH for _, each in refused)
-    said = [(one, f"{error.reason.value}: {error.message}") for one, error in refused]
+    said = [(one, f"{each.reason.value}: {each.message}", each.hint) for one, each in refused]
     broken = [
-        (reading, each.message)
+        (reading, each.message, each.hint)
         for reading in readings
         for _, there in reading.lying
         for each in there.broken
@@ -300,8 +300,9 @@ def _objections(requirement: Requirement, readings: tuple[_Reading, ...]) -> tup
             f"{_A[bool(requirement.predicate_types)]} of {reading.digest.short} does not count:"
             f" {message}",
             Side.UPSTREAM,
+            hint,
         )
-        for reading, message in [*said, *broken][: limits.SIGNATURE_FINDINGS]
+        for reading, message, hint in [*said, *broken][: limits.SIGNATURE_FINDINGS]
     )
     absent = () if is_there or unknown else _absent(requirement, readings[0])
     return (*absent, *rejections)

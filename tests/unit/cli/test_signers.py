@@ -95,7 +95,7 @@ def test_a_key_is_named_by_its_file(run: Run, pair: Pair, tmp_path: Path) -> Non
     key.write_bytes(public_pem(made.signer.key))
     done = verify(run, pair, "--key", str(key), "--insecure-ignore-tlog")
     assert done.status == 0
-    assert "no word of a transparency-log was asked for" in done.out
+    assert "the check of a transparency log was left out" in done.out
     # Without the option the public instance's log has to have it.
     assert verify(run, pair, "--key", str(key)).status == 1
 
@@ -105,6 +105,9 @@ def test_the_name_that_was_signed_may_be_another(run: Run, pair: Pair, root: Pat
     denied = verify(run, pair, *whom(root))
     assert denied.status == 1
     assert "name-mismatch" in denied.out
+    # The repository is what has to be the same, so nothing else of the image's name is told.
+    assert f"and {pair.upstream.host}/{PATH} is asked for" in denied.out
+    assert "--signed-as" in denied.out
     assert verify(run, pair, *whom(root), "--signed-as", NAME).status == 0
 
 
