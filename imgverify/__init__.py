@@ -18,6 +18,7 @@ from imgverify.version import __version__
 if TYPE_CHECKING:
     from imgverify.errors import ImgverifyError
     from imgverify.oci.digest import Digest
+    from imgverify.oci.local import LocalCopy
     from imgverify.oci.platform import Platform
     from imgverify.oci.reference import Reference
     from imgverify.policy.model import DEFAULT_POLICY, Policy
@@ -45,6 +46,7 @@ _HOMES = {
     "Finding": "verdict",
     "Grade": "verdict",
     "ImgverifyError": "errors",
+    "LocalCopy": "oci.local",
     "Network": "registry.client",
     "NetworkSettings": "registry.session",
     "Platform": "oci.platform",
@@ -73,6 +75,7 @@ __all__ = [
     "Finding",
     "Grade",
     "ImgverifyError",
+    "LocalCopy",
     "Network",
     "NetworkSettings",
     "Platform",

@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     ARTIFACT_MISMATCH = "artifact-mismatch"
     NAME_MISMATCH = "name-mismatch"
     PREDICATE_MISMATCH = "predicate-mismatch"
+    CONDITION_UNMET = "condition-unmet"
     # Who made it.
     SIGNATURE_INVALID = "signature-invalid"
     SIGNER_KIND = "signer-kind"

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
+    from imgverify.oci.local import MirrorName, Origin
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Reference, Repository
+    from imgverify.oci.reference import Reference
 
 HELP_URI: Final = "https://github.com/imgverify/imgverify/blob/main/docs/rules.md"
 
@@ -54,6 +55,7 @@ class Rule(enum.StrEnum):
     LAYER_NOT_VERIFIABLE = "layer-not-verifiable"
     DIGEST_MISMATCH = "digest-mismatch"
     HEADER_MISMATCH = "header-mismatch"
+    MANIFEST_REBUILT = "manifest-rebuilt"
     MALFORMED = "malformed"
     UNREACHABLE = "unreachable"
     TAG_DIGEST_MISMATCH = "tag-digest-mismatch"
@@ -64,6 +66,8 @@ class Rule(enum.StrEnum):
     NOT_ENFORCED = "not-enforced"
     EXEMPTED = "exempted"
     UNSIGNED = "unsigned"
+    UNATTESTED = "unattested"
+    UNSIGNED_ATTESTATION = "unsigned-attestation"
     SIGNATURE_REJECTED = "signature-rejected"
     SIGNATURE_LOOKUP_FAILED = "signature-lookup-failed"
     SIGNATURE_NOT_CARRIED = "signature-not-carried"
@@ -161,7 +165,7 @@ class Vouched:
     evidence: Evidence
     level: SubjectLevel
     found_at: tuple[str, ...]
-    repositories: tuple[Repository, ...] = ()
+    repositories: tuple[Origin, ...] = ()
 
 
 class Standing(enum.StrEnum):
@@ -290,30 +294,36 @@ class ResolvedFrom(enum.StrEnum):
     """The rung of the evidence ladder that told the upstream digest."""
 
     UPSTREAM = "upstream"
+    SIGNATURE = "signature"
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResult:
-    """What upstream said; `digest` is None exactly where it could not be learned."""
+    """What upstream said; `digest` is None exactly where it could not be learned.
+
+    `rung` is whose word was looked for: of signatures only where upstream was not to be asked.
+    """
 
     reference: Reference
     digest: Digest | None = None
     served_by: tuple[str, ...] = ()
+    rung: ResolvedFrom = ResolvedFrom.UPSTREAM
 
     @property
     def resolved_from(self) -> ResolvedFrom | None:
         """Who told the digest."""
-        return ResolvedFrom.UPSTREAM if self.digest else None
+        return self.rung if self.digest else None
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorResult:
-    """One mirror, judged; `digest` is of the bytes it served for the tag, None without any.
+    """One mirror or local copy, judged.
 
+    `digest` is of the bytes it served for the tag, None without any.
     `exempted` says that the policy names this very digest, whatever its grade.
     """
 
-    reference: Reference
+    reference: MirrorName
     grade: Grade
     explanation: Explanation
     digest: Digest | None = None

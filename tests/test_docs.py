@@ -16,8 +16,15 @@ from imgverify.doctor.host.model import Gap
 from imgverify.doctor.judgement import Use
 from imgverify.errors import Reason
 from imgverify.exitcode import ExitCode
+from imgverify.policy.document import read_yaml
+from imgverify.policy.named import Files, files_named
+from imgverify.policy.parse import policy_of
 from imgverify.serve.loopback import LoopbackRegistry
+from imgverify.signature.keys import PublicKey
+from imgverify.signature.trusted import TrustedKey
+from imgverify.trust.shipped import public_good
 from imgverify.verdict import Grade, Rule
+from tests.support.authorities import new_key, public_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,3 +147,28 @@ def test_every_reason_is_explained() -> None:
 def test_the_first_code_of_the_readme_is_the_two_set_up_commands(page: str) -> None:
     block = (ROOT / page).read_text(encoding="utf-8").split("```")[1].split("\n")
     assert [line.split("#")[0].strip() for line in block[1:3]] == ["make demo", "make test"]
+
+
+def _policies() -> Iterator[str]:
+    """Return the policies of the documentation and of the examples; parts become whole ones."""
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    rule = "version: 1\nrules:\n  - match: '**'\n"
+    for block in (*blocks, *(each.read_text() for each in ROOT.glob("examples/*.yaml"))):
+        is_whole = "version: 1" in block
+        yield block if is_whole else rule + re.sub(r"^", "    ", block, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", [*_policies()])
+def test_every_policy_that_is_shown_is_one(text: str) -> None:
+    document = read_yaml(text.encode())
+    named = files_named(document)
+    keys = {
+        each: TrustedKey(PublicKey.from_pem(public_pem(new_key()))) for each in sorted(named.keys)
+    }
+    policy = policy_of(document, Files(keys, {}, public_good()))
+    assert policy.rules
+
+
+def test_policies_are_shown() -> None:
+    assert len([*_policies()]) == 4

@@ -71,7 +71,7 @@ def test_the_table_and_the_module_of_a_component_name_one_version(name: str) -> 
     module = (make.PEERS / name / "go.mod").read_text()
     required = re.search(r"^require (\S+) v(\S+)$", module, re.MULTILINE)
     assert required is not None
-    assert peer["package"].startswith(f"{required[1]}/")
+    assert f"{peer['package']}/".startswith(f"{required[1]}/")
     assert peer["version"] == required[2]
     assert f'import _ "{peer["package"]}"' in (make.PEERS / name / "tools.go").read_text()
     assert (make.PEERS / name / "go.sum").stat().st_size > 0

@@ -89,7 +89,7 @@ class App:
         """Return what is decided by, with what is required of signatures beside."""
         from imgverify.cli.rules import policy_from  # noqa: PLC0415 - after usage errors
 
-        return policy_from(self.policy_file, requires)
+        return policy_from(self.policy_file, requires, self.trusted_roots)
 
     def questions(
         self, images: tuple[str, ...], asked: Asked

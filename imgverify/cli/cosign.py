@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from imgverify.oci import limits
-from imgverify.oci.reference import DIRECT, Reference
+from imgverify.oci.reference import DIRECT, Reference, Repository
 from imgverify.report.escape import escape
 from imgverify.signature.keys import Scheme
 from imgverify.signature.trusted import TrustedKey
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from imgverify.cli.signers import Signers
     from imgverify.oci.digest import Digest
-    from imgverify.oci.reference import Registry, Repository
+    from imgverify.oci.reference import Registry
     from imgverify.policy.model import Policy
     from imgverify.policy.requirement import Requirement
-    from imgverify.signature.demand import Demand
+    from imgverify.signature.demand import Demand, Signer
     from imgverify.signature.trusted import Thresholds
-    from imgverify.verdict import Verdict, Vouched
+    from imgverify.verdict import Evidence, Verdict, Vouched
     from imgverify.verify.question import Question
 
 _LITERAL: Final = r"A-Za-z0-9 _/@:%,=!\"';<>#"
@@ -76,7 +76,7 @@ def with_cosign(
     for verdict, question in zip(verdicts, questions, strict=True):
         rule = policy.rule_for(question.upstream.repository)
         same = equivalent(asking, question, verdict)
-        if rule is not None and len(rule.requires) > len(asking.requires):
+        if rule is not None and rule.requires:
             same = replace(same, beyond=(*same.beyond, _MORE))
         told.append(replace(verdict, cosign=same))
     return tuple(told)
@@ -88,7 +88,7 @@ def equivalent(asking: Asking, question: Question, verdict: Verdict) -> Equivale
         return Equivalent((), ("no digest is known that cosign could be asked about",))
     if reasons := tuple(_inexpressible(asking)):
         return Equivalent((), reasons)
-    calls, unreached = _calls(question, verdict, verdict.upstream.digest)
+    calls, unreached = _calls(question, verdict, verdict.upstream.digest, asking.demand.signer)
     commands = tuple(_command(each, asking) for each in calls)
     if any(escape(each, limits.COSIGN_COMMAND) != each for each in commands):
         return Equivalent((), ("what was asked for cannot be written on one line",))
@@ -97,6 +97,8 @@ def equivalent(asking: Asking, question: Question, verdict: Verdict) -> Equivale
 
 def _inexpressible(asking: Asking) -> Iterator[str]:
     signers, roots = asking.signers, asking.demand.roots
+    if signers.attestations:
+        yield "attestations are asked for, which cosign verifies by other words"
     if len(roots) > 1:
         yield f"cosign takes one trusted root, and {len(roots)} are named"
     for pattern in (
@@ -108,13 +110,15 @@ def _inexpressible(asking: Asking) -> Iterator[str]:
 
 
 def _calls(
-    question: Question, verdict: Verdict, digest: Digest
+    question: Question, verdict: Verdict, digest: Digest, signer: Signer
 ) -> tuple[tuple[_Call, ...], tuple[str, ...]]:
     """Return a call for each digest that is vouched for; where none is, for the image."""
     calls: dict[Digest, _Call] = {}
     unreached = []
     for each in verdict.evidence:
         subject = each.evidence.subject
+        if not each.evidence.is_signature or not _is_by(each.evidence, signer):
+            continue
         place = _place(question, each)
         if place is not None:
             image, kept = place
@@ -128,14 +132,22 @@ def _calls(
     return (_Call(question.upstream.repository, digest, question.signatures),), ()
 
 
+def _is_by(evidence: Evidence, signer: Signer) -> bool:
+    """Tell whether it is the signer's of the command line; a policy may ask for others, too."""
+    if isinstance(signer, TrustedKey):
+        return evidence.key == signer.key.fingerprint
+    named = evidence.identity
+    return named is not None and signer.name.accepts(named.name)
+
+
 def _place(question: Question, vouched: Vouched) -> tuple[Repository, Repository | None] | None:
     upstream, kept = question.upstream.repository, question.signatures
     if upstream in vouched.repositories:
         return upstream, None
     if kept is not None and kept in vouched.repositories:
         return upstream, kept
-    mirrors = (each for each in vouched.repositories if each.route == DIRECT)
-    found = next(mirrors, None)
+    others = (each for each in vouched.repositories if isinstance(each, Repository))
+    found = next((each for each in others if each.route == DIRECT), None)
     return None if found is None else (found, None)
 
 
@@ -152,6 +164,7 @@ def _flags(call: _Call, asking: Asking) -> Iterator[str]:
     (root,) = demand.roots
     needed = demand.thresholds(root)
     yield from _signer(signers, demand)
+    yield from _workflow(signers)
     if signers.trusted_root is not None:
         yield from ("--trusted-root", _file(signers.trusted_root))
     yield from _left_out(demand, needed)
@@ -191,6 +204,11 @@ def _signer(signers: Signers, demand: Demand) -> Iterator[str]:
         if pattern is not None:
             # cosign searches: what has to match as a whole is tied to both ends.
             yield from (f"{name}-regexp", f"^(?:{pattern})$")
+
+
+def _workflow(signers: Signers) -> Iterator[str]:
+    for name, text in signers.workflow.items():
+        yield from (f"--certificate-github-workflow-{name}", text)
 
 
 def _left_out(demand: Demand, needed: Thresholds) -> Iterator[str]:

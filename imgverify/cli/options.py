@@ -11,6 +11,7 @@ import click
 
 from imgverify.cli.connection import Connection
 from imgverify.errors import InputError, InvalidReference
+from imgverify.oci.local import LocalCopy, names_local_copy
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry.mirrors import (
@@ -24,6 +25,7 @@ from imgverify.registry.mirrors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from imgverify.oci.local import MirrorName
     from imgverify.registry.hostconfig.choice import HostMirrors
     from imgverify.registry.hostconfig.model import Endpoint
     from imgverify.verify.question import Question
@@ -42,6 +44,7 @@ class Asked:
     platforms: tuple[str, ...]
     deep: bool = False
     mirrors_from: str | None = None
+    offline: bool = False
     signature_repository: str | None = None
 
 
@@ -72,9 +75,10 @@ _MIRROR: Final = click.option(
     "--mirror",
     "mirrors",
     multiple=True,
-    metavar="HOST|REF",
+    metavar="HOST|REF|COPY",
     help="A mirror: a host that takes the upstream host's place, such a host with a path that goes"
-    " before upstream's (m.example/docker.io, m.example/any/path/), or a whole reference."
+    " before upstream's (m.example/docker.io, m.example/any/path/), or a whole reference. Or a"
+    " copy on this machine: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF]."
     " Repeatable.",
 )
 _MIRRORS_FROM: Final = click.option(
@@ -98,6 +102,11 @@ _PLATFORM: Final = click.option(
 )
 _DEEP: Final = click.option(
     "--deep", is_flag=True, help="Also read and hash every layer that the mirror serves."
+)
+_OFFLINE: Final = click.option(
+    "--offline",
+    is_flag=True,
+    help="Ask no registry but those named beside it; signatures have to vouch for what they have.",
 )
 _SIGNATURES: Final = click.option(
     "--signature-repository",
@@ -185,8 +194,8 @@ _TOKEN_SERVER: Final = click.option(
 
 def asks(command: F) -> F:
     """Give a command the options that make up a question, as `asked`."""
-    asked = _SIGNATURES(collect(Asked, "asked", command))
-    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(asked))))
+    collected = collect(Asked, "asked", command)
+    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(_OFFLINE(_SIGNATURES(collected))))))
 
 
 def asks_deep(command: F) -> F:
@@ -251,8 +260,8 @@ def questions_from(
     `host` is what this host is configured with, where that was asked for.
     """
     named = (*asked.mirrors, asked.upstream or "")
-    if len(images) > 1 and any(map(is_reference, filter(None, named))):
-        msg = "a whole reference after --mirror or --upstream goes with one IMAGE only"
+    if len(images) > 1 and any(map(_is_of_one_image, filter(None, named))):
+        msg = "a whole reference or copy after --mirror or --upstream goes with one IMAGE only"
         raise InputError(msg, hint="name hosts, or call imgverify once for each image")
     questions = [_question(each, asked, host) for each in images]
     # Not by upstream alone: the same image on another mirror is another question.
@@ -263,7 +272,8 @@ def comparison_from(one: str, other: str, asked: Asked) -> Question:
     """Read two references; neither takes anything from the other."""
     from imgverify.verify.question import Question  # noqa: PLC0415 - keeps --help quick
 
-    original, copy = Reference.parse(one), Reference.parse(other)
+    original = _published(one)
+    copy = LocalCopy.parse(other) if names_local_copy(other) else Reference.parse(other)
     if original.repository == copy.repository:
         msg = f"A and B are both in {copy.repository}, and an original is no copy of itself"
         raise InputError(msg, hint="name B by the registry or repository that it was copied to")
@@ -273,20 +283,45 @@ def comparison_from(one: str, other: str, asked: Asked) -> Question:
 def _question(image: str, asked: Asked, host: HostMirrors | None) -> Question:
     from imgverify.verify.question import Question  # noqa: PLC0415 - keeps --help quick
 
-    located = _located(Reference.parse(image), asked)
+    located = _located(_published(image), asked)
     upstream = located.upstream
     endpoints: tuple[Endpoint, ...] = ()
     if host is not None:
         host.refuse_short_name(image, upstream)
         endpoints = host.mirrors(upstream)
-    named = [*located.mirrors, *(read_mirror(each, upstream) for each in asked.mirrors)]
+    named = [*located.mirrors, *(_mirror(each, upstream) for each in asked.mirrors)]
     mirrors = tuple(dict.fromkeys((*named, *(each.image for each in endpoints))))
     by_digest = frozenset(
         each.image.repository for each in endpoints if not each.resolves and each.image not in named
     )
     kept = asked.signature_repository
-    signatures = None if kept is None else Repository.parse(kept)
-    return Question(image, upstream, mirrors, _platforms(asked), asked.deep, by_digest, signatures)
+    return Question(
+        image,
+        upstream,
+        mirrors,
+        _platforms(asked),
+        asked.deep,
+        by_digest,
+        asked.offline,
+        None if kept is None else Repository.parse(kept),
+    )
+
+
+def _mirror(text: str, upstream: Reference) -> MirrorName:
+    return LocalCopy.parse(text) if names_local_copy(text) else read_mirror(text, upstream)
+
+
+def _published(text: str) -> Reference:
+    """Read what upstream calls an image; a copy on this machine has no name of upstream's."""
+    if names_local_copy(text):
+        msg = f"{text!r} is a copy on this machine, and does not say what upstream calls it"
+        hint = "name the image as upstream does, and the copy after --mirror (with compare: as B)"
+        raise InputError(msg, hint=hint)
+    return Reference.parse(text)
+
+
+def _is_of_one_image(text: str) -> bool:
+    return names_local_copy(text) or is_reference(text)
 
 
 def _located(named: Reference, asked: Asked) -> Located:

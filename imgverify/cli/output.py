@@ -130,11 +130,11 @@ def tell(text: str) -> None:
 
 def served_lines(verdict: Verdict) -> tuple[str, ...]:
     """Return which hosts answered for each side, redirects included."""
-    sides = [(verdict.upstream.reference, verdict.upstream.served_by)]
-    sides += [(each.reference, each.served_by) for each in verdict.mirrors]
+    sides = [(str(verdict.upstream.reference), verdict.upstream.served_by)]
+    sides += [(str(each.reference), each.served_by) for each in verdict.mirrors]
     return tuple(
-        f"  {escape(str(reference))}: answered by {escape(' -> '.join(hosts))}"
-        for reference, hosts in sides
+        f"  {escape(name)}: answered by {escape(' -> '.join(hosts))}"
+        for name, hosts in sides
         if hosts
     )
 

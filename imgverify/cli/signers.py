@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -41,12 +41,26 @@ class Signers:
     signed_as: str | None
     insecure_ignore_tlog: bool
     insecure_ignore_sct: bool
+    certificate_github_workflow_trigger: str | None
+    certificate_github_workflow_sha: str | None
+    certificate_github_workflow_name: str | None
+    certificate_github_workflow_repository: str | None
+    certificate_github_workflow_ref: str | None
+    attestations: tuple[str, ...]
 
     @property
     def is_named(self) -> bool:
         """Whether anything was said of signatures."""
-        return self != Signers(*(None,) * 7, insecure_ignore_tlog=False, insecure_ignore_sct=False)
+        return any(getattr(self, each.name) not in (None, False, ()) for each in fields(self))
 
+    @property
+    def workflow(self) -> dict[str, str]:
+        """What was said of a GitHub workflow, by the end of the option's name."""
+        said = {each: getattr(self, f"certificate_github_workflow_{each}") for each in _WORKFLOW}
+        return {each: text for each, text in said.items() if text is not None}
+
+
+_WORKFLOW: Final = ("trigger", "sha", "name", "repository", "ref")
 
 _OPTIONS: Final = (
     click.option("--key", type=_FILE, metavar="FILE", help="The signer's public key, as PEM."),
@@ -87,6 +101,22 @@ _OPTIONS: Final = (
         is_flag=True,
         help="Do not ask for an entry in a certificate log; noted in the verdict.",
     ),
+    *(
+        click.option(
+            f"--certificate-github-workflow-{each}",
+            metavar="TEXT",
+            help=f"The {each} of the GitHub workflow that the certificate has to name.",
+        )
+        for each in _WORKFLOW
+    ),
+    click.option(
+        "--attestation",
+        "attestations",
+        multiple=True,
+        metavar="TYPE",
+        help="Ask for an attestation of this type, and not for a signature: a URI, or cosign's word"
+        " such as slsaprovenance1. Repeatable; each is needed.",
+    ),
 )
 
 
@@ -110,12 +140,16 @@ def requirements_of(
     # Here: they load what verifies signatures.
     from imgverify.policy.requirement import Requirement  # noqa: PLC0415 - as above
     from imgverify.signature.demand import Demand, NameRule  # noqa: PLC0415 - as above
+    from imgverify.signature.predicate import predicate_type  # noqa: PLC0415 - as above
     from imgverify.trust.files import read_trusted_roots  # noqa: PLC0415 - as above
     from imgverify.verdict import Skipped  # noqa: PLC0415 - as above
 
     if signers.insecure_ignore_tlog and signers.insecure_ignore_sct:
         msg = "--insecure-ignore-tlog and --insecure-ignore-sct are given together"
         raise InputError(msg, hint="name a --trusted-root that has no logs, if there are none")
+    if signers.attestations and signers.signed_as:
+        msg = "--signed-as is given, and attestations name no repository"
+        raise InputError(msg, hint="leave it out, or ask for a signature")
     skip = Skipped.SCT if signers.insecure_ignore_sct else None
     demand = Demand(
         _signer(signers),
@@ -123,19 +157,26 @@ def requirements_of(
         name=NameRule(Reference.parse(signers.signed_as)) if signers.signed_as else None,
         insecure_skip=Skipped.LOG if signers.insecure_ignore_tlog else skip,
     )
-    return (Requirement((demand,)),)
+    kinds = dict.fromkeys(map(predicate_type, signers.attestations)) or (None,)
+    return tuple(Requirement((replace(demand, predicate_type=each),)) for each in kinds)
 
 
 def _signer(signers: Signers) -> Signer:
-    from imgverify.signature.identity import Identity  # noqa: PLC0415 - as above
+    from imgverify.signature.identity import (  # noqa: PLC0415 - as above
+        Exactly,
+        Extension,
+        Identity,
+    )
     from imgverify.trust.files import read_key  # noqa: PLC0415 - as above
 
     name = _rule(signers.certificate_identity, signers.certificate_identity_regexp)
     issuer = _rule(signers.certificate_oidc_issuer, signers.certificate_oidc_issuer_regexp)
-    if signers.key is not None and name is None and issuer is None:
+    if signers.key is not None and name is None and issuer is None and not signers.workflow:
         return read_key(signers.key)
     if signers.key is None and name is not None and issuer is not None:
-        return Identity(name, issuer)
+        said = signers.workflow.items()
+        claims = ((Extension[f"WORKFLOW_{each.upper()}"], Exactly(text)) for each, text in said)
+        return Identity(name, issuer, tuple(claims))
     msg = "say who has to have signed: a key, or an identity together with its issuer"
     raise InputError(msg, hint=WHO)
 

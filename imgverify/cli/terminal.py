@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.oci.reference import Repository
+    from imgverify.oci.local import Origin
 
 
 class TerminalProgress:
@@ -77,7 +77,7 @@ class TerminalProgress:
         """Count what was there already."""
         self._jump(blob, blob.size)
 
-    def started(self, blob: Descriptor, source: Repository, offset: int) -> None:
+    def started(self, blob: Descriptor, source: Origin, offset: int) -> None:
         """Show a blob's bar, from where it goes on."""
         with self._lock:
             task = self._tasks.get(blob.digest)

@@ -23,6 +23,7 @@ ERROR_BODY_SIZE: Final = 16 * KIB
 CREDENTIALS_FILE_SIZE: Final = 1 * MIB
 HELPER_OUTPUT_SIZE: Final = 64 * KIB
 LAYOUT_INDEX_SIZE: Final = 4 * MIB
+LAYOUT_FILE_SIZE: Final = 4 * KIB
 POLICY_SIZE: Final = 1 * MIB
 POLICY_DEPTH: Final = 16
 # Of this host's runtimes: a file, and the entries of a folder.
@@ -72,10 +73,21 @@ TIMESTAMPS: Final = 32
 CHECKPOINT_SIGNATURES: Final = 64
 PROOF_HASHES: Final = 64
 STATEMENT_SUBJECTS: Final = 4096
+# What a pattern is held against: names and URLs, and no more than a slow pattern can take.
+MATCHED_LENGTH: Final = 1024
 TRUSTED_ROOTS: Final = 16
 AUTHORITIES: Final = 64
 RSA_BITS: Final = (2048, 8192)
 CLOCK_SKEW: Final = 60.0
+
+# Copies on this machine. Of each blob of a layout the first byte is read, and the whole of what
+# may be a manifest: a signature may be listed nowhere.
+LAYOUT_BLOBS: Final = 10_000
+LAYOUT_SCAN_SIZE: Final = 256 * MIB
+ARCHIVE_MEMBERS: Final = 20_000
+ARCHIVE_HEADER_SIZE: Final = 64 * KIB
+ARCHIVE_NAME_LENGTH: Final = 1024
+ARCHIVE_IMAGES: Final = 1000
 
 # HTTP.
 URL_LENGTH: Final = 8 * KIB

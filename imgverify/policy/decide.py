@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Side
 from imgverify.policy.model import Enforcement
+from imgverify.policy.unasked import NOT_ITSELF, lacks_word, taken_back
 from imgverify.verdict import (
     Decision,
     Finding,
@@ -15,6 +16,7 @@ from imgverify.verdict import (
     Level,
     MirrorResult,
     PlatformState,
+    ResolvedFrom,
     Rule,
     Standing,
     UpstreamResult,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from imgverify.oci.reference import Reference
     from imgverify.policy.model import Exemption, Policy
     from imgverify.policy.model import Rule as PolicyRule
+    from imgverify.policy.requirement import Requirement
 
 Wanted = tuple["Platform", ...]
 
@@ -39,8 +42,8 @@ class Facts:
     """What was gathered about one image, before anything is decided.
 
     `findings` are about the image as a whole; each mirror carries its own.  `now` is the time
-    at which exemptions have to hold.  `vouching` is what came of the rule's requirements, None
-    where nobody looked.
+    at which exemptions have to hold.  `vouching` is what came of the caller's requirements, and
+    `own` of the rule's; None where nobody looked.
     """
 
     requested: str
@@ -49,6 +52,7 @@ class Facts:
     mirrors: tuple[MirrorResult, ...]
     findings: tuple[Finding, ...] = ()
     vouching: Vouching | None = None
+    own: Vouching | None = None
 
 
 class Purpose(enum.Enum):
@@ -80,7 +84,12 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
         excused = _excused(policy, facts, judged, purpose)
         facts = replace(facts, findings=(*facts.findings, *excused))
     if decision is Decision.ALLOW and _unvouched(policy, facts, judged, purpose):
-        decision = _STANDINGS[facts.vouching.standing if facts.vouching else Standing.UNKNOWN]
+        own = _vouched_for(rule.requires, facts.own)
+        enforced = _enforced(rule, own, ())
+        warned = warned or enforced is not own
+        decision = _worse(enforced, _vouched_for(rule.asked, facts.vouching))
+    if decision is Decision.ALLOW and lacks_word(facts.upstream, (facts.own, facts.vouching)):
+        decision, facts = Decision.DENY, replace(facts, findings=(*facts.findings, NOT_ITSELF))
     return _verdict(decision, rule, facts, judged, warned=warned)
 
 
@@ -103,12 +112,30 @@ _STANDINGS: Final = {
 }
 
 
+def _vouched_for(required: tuple[Requirement, ...], vouching: Vouching | None) -> Decision:
+    """Decide by one side's requirements, of which there may be none."""
+    if not required:
+        return Decision.ALLOW
+    return _STANDINGS[vouching.standing if vouching else Standing.UNKNOWN]
+
+
+def _worse(one: Decision, other: Decision) -> Decision:
+    order = (Decision.DENY, Decision.INCONCLUSIVE, Decision.ALLOW)
+    return min(one, other, key=order.index)
+
+
 def _compared(
     rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> Decision:
     """Decide by all but signatures."""
-    if facts.upstream.digest is None or not (judged or rule.requires):
+    if not (judged or rule.all_required):
         return Decision.INCONCLUSIVE
+    if facts.upstream.digest is None:
+        # A copy whose bytes are not what it says itself needs nobody else's word.
+        wrong = any(map(_is_strange, judged))
+        if facts.upstream.rung is ResolvedFrom.SIGNATURE:
+            wrong = any(each.decision is Decision.DENY for each in judged)
+        return Decision.DENY if wrong else Decision.INCONCLUSIVE
     if purpose is Purpose.PULL:
         stops = any(map(_is_strange, judged))
         decides = not any(map(_is_dependent, judged))
@@ -123,7 +150,7 @@ def _compared(
 def _enforced(rule: PolicyRule, compared: Decision, judged: tuple[MirrorResult, ...]) -> Decision:
     """Let a rule that only warns allow what it would deny, but for what upstream never published.
 
-    Signatures are required by the caller, whom the rule's level does not overrule.
+    What the caller requires of signatures is no part of it: no rule's level overrules that.
     """
     warns = rule.enforcement is Enforcement.WARN and compared is Decision.DENY
     return Decision.ALLOW if warns and not any(map(_is_strange, judged)) else compared
@@ -138,7 +165,7 @@ def _signable(
     spoke of: who uses that mirror needs signatures of its own. A pull delivers one digest.
     """
     rule = policy.rule_for(facts.upstream.reference.repository)
-    if rule is None or not rule.requires:
+    if rule is None or not rule.all_required:
         return ()
     different = (
         each.digest
@@ -153,7 +180,12 @@ def _signable(
 def _unvouched(
     policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Digest, ...]:
-    """Return the digests that have to be signed; an exempted one needs nobody."""
+    """Return the digests that have to be signed; an exempted one needs nobody.
+
+    Where signatures alone say what upstream published, nothing stands in for them.
+    """
+    if facts.upstream.rung is ResolvedFrom.SIGNATURE:
+        return _signable(policy, facts, judged, purpose)
     repository = facts.upstream.reference.repository
     return tuple(
         each
@@ -166,6 +198,8 @@ def _excused(
     policy: Policy, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> tuple[Finding, ...]:
     """Say of which digests signatures were required, but for an exemption."""
+    if facts.upstream.rung is ResolvedFrom.SIGNATURE:
+        return ()
     repository = facts.upstream.reference.repository
     excused = (
         (each, policy.exemption_for(repository, each, facts.now))
@@ -265,15 +299,20 @@ def _verdict(
     *,
     warned: bool,
 ) -> Verdict:
-    vouching, findings = facts.vouching, facts.findings
+    vouchings = [each for each in (facts.own, facts.vouching) if each]
+    said = [*facts.findings, *(each for one in vouchings for each in one.findings)]
+    findings = tuple(dict.fromkeys(said))
     if warned and decision is Decision.ALLOW:
         findings = _not_enforced(rule, findings)
-    findings = (*findings, *(vouching.findings if vouching else ()))
     upstream, pinned = facts.upstream, None
     digest = _chosen(upstream, mirrors)
     if decision is Decision.ALLOW and digest is not None:
         pinned = upstream.reference.pinned(digest)
-    evidence = vouching.vouched if vouching else ()
+    if upstream.rung is ResolvedFrom.SIGNATURE and decision is not Decision.ALLOW:
+        upstream = replace(upstream, digest=None)
+        looked = bool(vouchings)
+        mirrors = tuple(taken_back(each, decision, looked=looked) for each in mirrors)
+    evidence = tuple(dict.fromkeys(each for one in vouchings for each in one.vouched))
     return Verdict(facts.requested, upstream, mirrors, findings, decision, pinned, evidence)
 
 

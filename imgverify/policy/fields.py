@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_NOTHING: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -66,8 +67,11 @@ def items_of(node: Node, problems: Problems) -> tuple[Node, ...]:
 
 
 def text_of(node: Node, problems: Problems) -> str:
-    """Return text that is not empty, or empty text after a mistake."""
-    if isinstance(node, Text) and node.value:
+    """Return text that is not empty, or empty text after a mistake.
+
+    What YAML takes for no value at all is none here either, unless it is between quotes.
+    """
+    if isinstance(node, Text) and (node.quoted or node.value not in _NOTHING) and node.value:
         return node.value
     problems.note(node, "text is wanted here")
     return ""

@@ -35,7 +35,8 @@ class Rule:
 
     `accept` are the grades that a mirror may have; a `stale` image is taken if it is younger
     than `stale_max_age`, and never where that is None.  No `platforms` means all of upstream's.
-    All that it `requires` of signatures has to hold.
+    All that it `requires` of signatures and attestations has to hold, and all that is `asked` by
+    the caller: that no level of the rule overrules.
     """
 
     pattern: Pattern = _EVERY
@@ -44,6 +45,7 @@ class Rule:
     platforms: tuple[Platform, ...] = ()
     requires: tuple[Requirement, ...] = ()
     enforcement: Enforcement = Enforcement.ENFORCE
+    asked: tuple[Requirement, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse to accept what no rule may accept, and to accept nothing."""
@@ -51,6 +53,11 @@ class Rule:
             wrong = ", ".join(sorted(self.accept - ACCEPTABLE)) or "nothing"
             msg = f"{wrong} cannot be accepted"
             raise ValueError(msg)
+
+    @property
+    def all_required(self) -> tuple[Requirement, ...]:
+        """All that has to hold of signatures and attestations, whoever says so."""
+        return tuple(dict.fromkeys((*self.requires, *self.asked)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,8 @@ class Policy:
         return next((each for each in self.rules if each.pattern == decides), None)
 
     def also_requiring(self, requires: tuple[Requirement, ...]) -> Policy:
-        """Return the policy with requirements that hold beside those of each rule."""
-        rules = tuple(replace(each, requires=(*each.requires, *requires)) for each in self.rules)
+        """Return the policy with the caller's requirements, beside those of each rule."""
+        rules = tuple(replace(each, asked=(*each.asked, *requires)) for each in self.rules)
         return replace(self, rules=rules)
 
     def exemption_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
@@ -26,28 +27,41 @@ from imgverify.policy.model import (
     Policy,
     Rule,
 )
+from imgverify.policy.named import Files
 from imgverify.policy.pattern import Pattern
 from imgverify.verdict import Grade
 
 if TYPE_CHECKING:
     from imgverify.policy.document import Node
+    from imgverify.policy.requirement import Requirement
 
 _VERSION: Final = "1"
-_TOP: Final = ("version", "rules", "exceptions")
-_RULE: Final = ("match", "accept", "stale", "platforms", "level")
-_EXCEPTION: Final = ("match", "digest", "reason", "owner", "expires")
+_ABOUT_SIGNERS: Final = ("signatures", "attestations")
+TOP_FIELDS: Final = ("version", "rules", "exceptions")
+RULE_FIELDS: Final = ("match", "accept", "stale", "platforms", "level", *_ABOUT_SIGNERS)
+STALE_FIELDS: Final = ("max-age",)
+EXCEPTION_FIELDS: Final = ("match", "digest", "reason", "owner", "expires")
 _ACCEPT: Final = tuple(each.value for each in Grade if each in ACCEPTABLE)
 _NEVER: Final = Digest.of(b"")
+NO_FILES: Final = Files()
 
 
-def parse_policy(data: bytes) -> Policy:
-    """Read a policy file; raises `InvalidPolicy` with every mistake that could be found."""
-    document, problems = read_yaml(data), Problems()
-    top = fields_of(document, _TOP, problems, required=("version", "rules"))
+def parse_policy(data: bytes, files: Files = NO_FILES) -> Policy:
+    """Read a policy file; raises what `policy_of` raises."""
+    return policy_of(read_yaml(data), files)
+
+
+def policy_of(document: Node, files: Files) -> Policy:
+    """Read a policy; raises `InvalidPolicy` with every mistake that could be found.
+
+    `files` are those that `files_named` says the document names.
+    """
+    problems = Problems()
+    top = fields_of(document, TOP_FIELDS, problems, required=("version", "rules"))
     if "version" in top:
         _check_version(top["version"], problems)
     policy = Policy(
-        rules=_rules(top.get("rules"), problems),
+        rules=_rules(top.get("rules"), files, problems),
         exemptions=_exemptions(top.get("exceptions"), problems),
     )
     problems.raise_if_any()
@@ -60,14 +74,15 @@ def _check_version(node: Node, problems: Problems) -> None:
         problems.note(node, "the version is the number 1; this imgverify knows no other")
 
 
-def _rules(node: Node | None, problems: Problems) -> tuple[Rule, ...]:
+def _rules(node: Node | None, files: Files, problems: Problems) -> tuple[Rule, ...]:
     if node is None:
         return ()
     rules: dict[Pattern, Rule] = {}
     for item in items_of(node, problems):
-        given = fields_of(item, _RULE, problems, required=("match",))
+        given = fields_of(item, RULE_FIELDS, problems, required=("match",))
         pattern = read_if(given.get("match"), Pattern.parse, problems)
         rule = _rule(given, pattern or Rule().pattern, problems)
+        rule = replace(rule, requires=_requirements(given, files, problems))
         if pattern in rules:
             problems.note(item, f"there is a rule for {pattern} already")
         if pattern is not None:
@@ -81,7 +96,7 @@ def _rule(given: dict[str, Node], pattern: Pattern, problems: Problems) -> Rule:
     level = read_if(given.get("level"), choice(*map(str, Enforcement)), problems)
     stale: dict[str, Node] = {}
     if "stale" in given:
-        stale = fields_of(given["stale"], ("max-age",), problems, required=("max-age",))
+        stale = fields_of(given["stale"], STALE_FIELDS, problems, required=STALE_FIELDS)
     return Rule(
         pattern=pattern,
         accept=frozenset(map(Grade, accept)) or usual.accept,
@@ -91,12 +106,27 @@ def _rule(given: dict[str, Node], pattern: Pattern, problems: Problems) -> Rule:
     )
 
 
+def _requirements(
+    given: dict[str, Node], files: Files, problems: Problems
+) -> tuple[Requirement, ...]:
+    """Read what a rule requires of signatures and attestations."""
+    if not given.keys() & {*_ABOUT_SIGNERS}:
+        return ()
+    # Here: it loads what verifies signatures.
+    from imgverify.policy.signers import Reader  # noqa: PLC0415 - as above
+
+    reader = Reader(files, problems)
+    signed = reader.signatures(given["signatures"]) if "signatures" in given else ()
+    attested = reader.attestations(given["attestations"]) if "attestations" in given else ()
+    return (*signed, *attested)
+
+
 def _exemptions(node: Node | None, problems: Problems) -> tuple[Exemption, ...]:
     if node is None:
         return ()
     found: list[Exemption] = []
     for item in items_of(node, problems):
-        given = fields_of(item, _EXCEPTION, problems, required=_EXCEPTION)
+        given = fields_of(item, EXCEPTION_FIELDS, problems, required=EXCEPTION_FIELDS)
         pattern = read_if(given.get("match"), Pattern.parse, problems)
         expires = read_if(given.get("expires"), parse_date, problems)
         found.append(

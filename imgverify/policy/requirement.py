@@ -29,32 +29,49 @@ _FAR: tuple[Reason, ...] = (Reason.PREDICATE_MISMATCH, Reason.SIGNER_KIND, Reaso
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Signers of whom so many have to have signed; the same signer twice counts once."""
+    """Signers of whom so many have to have signed; the same signer twice counts once.
+
+    Of `nested` requirements one may hold in a signer's place, or all have to: between these two
+    nobody could say whose signers are distinct.
+    """
 
     demands: tuple[Demand, ...]
     at_least: int = 1
+    nested: tuple[Requirement, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse to require nothing, and more than can be had."""
-        if not 1 <= self.at_least <= len(self.demands):
-            msg = f"{self.at_least} of {len(self.demands)} signers cannot be required"
+        """Refuse to require nothing, more than can be had, and to count what is no signer."""
+        most = len(self.demands) + len(self.nested)
+        if not 1 <= self.at_least <= most:
+            msg = f"{self.at_least} of {most} signers cannot be required"
             raise ValueError(msg)
+        if self.nested and self.at_least not in {1, most}:
+            msg = "of a list that holds other lists, one entry or all have to hold"
+            raise ValueError(msg)
+
+    @property
+    def predicate_types(self) -> tuple[str, ...]:
+        """The types of attestations that may count; none where signatures are asked for."""
+        types = (each.predicate_type for each in self.demands)
+        return tuple(dict.fromkeys(each for each in types if each is not None))
 
     def of_image(self, reference: Reference) -> Requirement:
         """Bind signatures that name an image to this name, unless another was given."""
         rule = NameRule(reference)
         demands = tuple(replace(each, name=each.name or rule) for each in self.demands)
-        return replace(self, demands=demands)
+        nested = tuple(each.of_image(reference) for each in self.nested)
+        return replace(self, demands=demands, nested=nested)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What came of a requirement for one digest.
+    """What came of `requirement` for one digest.
 
     `evidence` is what held, and where it was read from; `rejected` has one reason for each
     signature that met no demand.
     """
 
+    requirement: Requirement
     holds: bool
     evidence: tuple[tuple[Attached, Evidence], ...] = ()
     rejected: tuple[tuple[Attached, SignatureRejected], ...] = ()
@@ -64,8 +81,11 @@ def hold(
     requirement: Requirement, subject: Message, found: tuple[Attached, ...], now: datetime
 ) -> Held:
     """Hold what was found beside an image against a requirement."""
-    evidence: dict[tuple[Attached, Evidence], None] = {}
+    inner = tuple(hold(each, subject, found, now) for each in requirement.nested)
+    evidence = dict.fromkeys(each for held in inner for each in held.evidence)
     reasons: dict[Attached, list[SignatureRejected]] = {each: [] for each in found}
+    for attached, error in (each for held in inner for each in held.rejected):
+        reasons[attached].append(error)
     met: list[set[Signer]] = []
     for demand in requirement.demands:
         signers: set[Signer] = set()
@@ -80,9 +100,10 @@ def hold(
         met.append(signers)
     good = {each for each, _ in evidence}
     rejected = tuple(
-        (each, _nearest(errors)) for each, errors in reasons.items() if each not in good
+        (each, min(errors, key=_distance)) for each, errors in reasons.items() if each not in good
     )
-    return Held(_distinct(met) >= requirement.at_least, tuple(evidence), rejected)
+    holding = _distinct(met) + sum(each.holds for each in inner)
+    return Held(requirement, holding >= requirement.at_least, tuple(evidence), rejected)
 
 
 def _distinct(met: list[set[Signer]]) -> int:
@@ -109,5 +130,5 @@ def judge(each: Attached, subject: Message, demand: Demand, now: datetime) -> Ve
     return verify(each.data, annotations, subject.digest, demand, now=now)
 
 
-def _nearest(errors: list[SignatureRejected]) -> SignatureRejected:
-    return min(errors, key=lambda each: each.reason in _FAR)
+def _distance(error: SignatureRejected) -> bool:
+    return error.reason in _FAR

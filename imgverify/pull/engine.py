@@ -19,12 +19,12 @@ from imgverify.errors import (
 from imgverify.oci import limits
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.oci.mediatype import Kind
-from imgverify.oci.reference import Reference
 from imgverify.pull.fetch import Fetched, Refusal, Sources, Transfer
 from imgverify.pull.plan import describe, plan, require_platforms, wanted_children
 from imgverify.store.base import Delivered
-from imgverify.verdict import Grade
+from imgverify.verdict import Grade, ResolvedFrom
 from imgverify.verify.read import require_bounds
+from imgverify.verify.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
+    from imgverify.oci.local import MirrorName
     from imgverify.oci.platform import Platform
+    from imgverify.oci.reference import Reference
     from imgverify.pull.plan import Plan
     from imgverify.pull.progress import Progress
-    from imgverify.registry.client import Network, RemoteRepository
+    from imgverify.registry.client import Network
     from imgverify.store.base import Sink
     from imgverify.verdict import Verdict
+    from imgverify.verify.way import Source
 
     T = TypeVar("T")
 
@@ -79,12 +82,14 @@ def pull(
     if verdict.pinned is None or digest is None:
         msg = f"{verdict.requested} was not allowed, so it cannot be pulled"
         raise InputError(msg)
-    sources = Sources(_repositories(verdict, network))
+    useful = [each.reference for each in verdict.mirrors if each.grade in _USEFUL]
     try:
-        top = _top(digest, sources, platforms)
-        children = _children(top, sources, network, platforms)
-        laid_out = plan(verdict.upstream.reference, top, children, platforms)
-        fetched = _fill(laid_out, sources, sink, (network, progress))
+        with Way(network, useful) as way:
+            sources = Sources(_sources(verdict, useful, way))
+            top = _top(digest, sources, platforms)
+            children = _children(top, sources, network, platforms)
+            laid_out = plan(verdict.upstream.reference, top, children, platforms)
+            fetched = _fill(laid_out, sources, sink, (network, progress))
     except AllSourcesFailed as error:
         msg = f"the image is not complete: {error.message}"
         hint = f"nothing was stored; {error.hint or 'try again, or name another mirror'}"
@@ -96,10 +101,14 @@ def pull(
     return Delivery(pinned, laid_out.size, fetched, sources.falsified)
 
 
-def _repositories(verdict: Verdict, network: Network) -> tuple[RemoteRepository, ...]:
-    mirrors = [each.reference.repository for each in verdict.mirrors if each.grade in _USEFUL]
-    upstream = network.at(verdict.upstream.reference.repository, Side.UPSTREAM)
-    return (*(network.at(each, Side.MIRROR) for each in dict.fromkeys(mirrors)), upstream)
+def _sources(verdict: Verdict, useful: list[MirrorName], way: Way) -> tuple[Source, ...]:
+    """Return whom to ask, upstream last: not at all where it was not to be asked."""
+    origins = dict.fromkeys(each.repository for each in useful)
+    sources = [way.mirror(each) for each in origins]
+    if verdict.upstream.resolved_from is ResolvedFrom.SIGNATURE:
+        return tuple(sources)
+    upstream = way.network.at(verdict.upstream.reference.repository, Side.UPSTREAM)
+    return (*sources, upstream)
 
 
 def _top(digest: Digest, sources: Sources, platforms: tuple[Platform, ...]) -> Manifest | Index:
@@ -137,9 +146,8 @@ def _document(sources: Sources, digest: Digest, listed: Descriptor | None) -> Ma
     if listed is not None and listed.media_type.kind in (Kind.MANIFEST, Kind.INDEX):
         expected = listed.media_type
 
-    def ask(source: RemoteRepository) -> Manifest | Index:
-        reference = Reference(source.repository, digest=digest)
-        return source.manifest(reference, expected, listed.size if listed else None).manifest
+    def ask(source: Source) -> Manifest | Index:
+        return source.by_digest(digest, expected, listed.size if listed else None).manifest
 
     return sources.first(str(digest), ask)
 

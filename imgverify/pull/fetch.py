@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from imgverify.oci.descriptor import Descriptor
-    from imgverify.oci.reference import Repository
+    from imgverify.oci.local import Origin
     from imgverify.pull.progress import Progress
-    from imgverify.registry.client import RemoteRepository
     from imgverify.store.base import Part
+    from imgverify.verify.way import Source
 
     T = TypeVar("T")
 
-Refusal = tuple["Repository", "ImgverifyError"]
+Refusal = tuple["Origin", "ImgverifyError"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Fetched:
     """
 
     blob: Descriptor
-    source: Repository | None
+    source: Origin | None
     refused: tuple[Refusal, ...] = ()
 
 
@@ -53,14 +53,14 @@ class Sources:
     after the others from then on.
     """
 
-    def __init__(self, repositories: tuple[RemoteRepository, ...]) -> None:
+    def __init__(self, repositories: tuple[Source, ...]) -> None:
         self._repositories = repositories
-        self._failures: Counter[Repository] = Counter()
+        self._failures: Counter[Origin] = Counter()
         self._falsified: list[Refusal] = []
         self._lock = threading.Lock()
 
     @property
-    def in_order(self) -> tuple[RemoteRepository, ...]:
+    def in_order(self) -> tuple[Source, ...]:
         """All repositories, those that keep failing last: they may be the only ones that have it.
 
         Otherwise the order is the one given.
@@ -68,12 +68,12 @@ class Sources:
         with self._lock:
             failures = Counter(self._failures)
 
-        def is_tired(each: RemoteRepository) -> bool:
+        def is_tired(each: Source) -> bool:
             return failures[each.repository] >= limits.SOURCE_FAILURES
 
         return tuple(sorted(self._repositories, key=is_tired))
 
-    def failed(self, source: RemoteRepository, error: ImgverifyError) -> None:
+    def failed(self, source: Source, error: ImgverifyError) -> None:
         """Take note of a failure; to lack something is none."""
         if not isinstance(error, NotFound):
             with self._lock:
@@ -84,7 +84,7 @@ class Sources:
         """What was served for a manifest and was something else."""
         return tuple(self._falsified)
 
-    def first(self, what: str, ask: Callable[[RemoteRepository], T]) -> T:
+    def first(self, what: str, ask: Callable[[Source], T]) -> T:
         """Return the first good answer; raises `AllSourcesFailed` with every cause."""
         causes: list[Refusal] = []
         for source in self.in_order:
@@ -111,7 +111,7 @@ def no_source(what: str, causes: Sequence[Refusal]) -> AllSourcesFailed:
     return AllSourcesFailed(f"no source gave {what} ({reasons})", errors, hint="".join(hints[-1:]))
 
 
-def _who(source: Repository, error: ImgverifyError) -> str:
+def _who(source: Origin, error: ImgverifyError) -> str:
     """Name a source, once: some messages begin with its host."""
     host = str(source.registry)
     return error.side.value if host in error.message else f"{error.side.value} {host}"
@@ -158,7 +158,7 @@ class Transfer:
         self._part.restart()
         self._check = Check(self._want)
 
-    def _exhaust(self, source: RemoteRepository) -> ImgverifyError | None:
+    def _exhaust(self, source: Source) -> ImgverifyError | None:
         """Ask one source until it has given the blob, or what it gives cannot help."""
         mixed = self._check.size > 0
         for _ in range(limits.RETRIES + 1):
@@ -180,7 +180,7 @@ class Transfer:
         msg = f"{source.repository.registry} broke off {limits.RETRIES + 1} times"
         return Unreachable(msg, side=source.side)
 
-    def _read(self, source: RemoteRepository) -> None:
+    def _read(self, source: Source) -> None:
         offset = self._check.size
         if offset < self._want.size or offset == 0:
             with source.blob(self._want, offset) as (chunks, start):

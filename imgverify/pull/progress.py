@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imgverify.oci.descriptor import Descriptor
-    from imgverify.oci.reference import Repository
+    from imgverify.oci.local import Origin
 
 
 class Progress(Protocol):
@@ -20,7 +20,7 @@ class Progress(Protocol):
     def present(self, blob: Descriptor) -> None:
         """Be told that a blob was at the destination already."""
 
-    def started(self, blob: Descriptor, source: Repository, offset: int) -> None:
+    def started(self, blob: Descriptor, source: Origin, offset: int) -> None:
         """Be told that a blob is now read from `source`, from `offset` on."""
 
     def advanced(self, blob: Descriptor, count: int) -> None:
@@ -39,7 +39,7 @@ class Silence:
     def present(self, blob: Descriptor) -> None:
         """Say nothing."""
 
-    def started(self, blob: Descriptor, source: Repository, offset: int) -> None:
+    def started(self, blob: Descriptor, source: Origin, offset: int) -> None:
         """Say nothing."""
 
     def advanced(self, blob: Descriptor, count: int) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgverify.errors import ImgverifyError
-    from imgverify.oci.reference import Repository
+    from imgverify.oci.local import Origin
     from imgverify.pull.engine import Delivery
     from imgverify.pull.fetch import Fetched
     from imgverify.verdict import Verdict
@@ -48,7 +48,7 @@ def with_delivery(verdict: Verdict, delivery: Delivery) -> Verdict:
 
     Its `pinned` is then the digest that was delivered: of one platform, if one was wanted.
     """
-    found: dict[Repository, list[Finding]] = {}
+    found: dict[Origin, list[Finding]] = {}
     for what, where, source, error in _wrong(delivery):
         message = f"for {what}: {error.message}; it was taken from {where}"
         finding = Finding(Rule.DIGEST_MISMATCH, Level.WARNING, message)
@@ -65,16 +65,14 @@ def with_delivery(verdict: Verdict, delivery: Delivery) -> Verdict:
     )
 
 
-def _of(
-    source: Repository, side: Side, found: dict[Repository, list[Finding]]
-) -> tuple[Finding, ...]:
+def _of(source: Origin, side: Side, found: dict[Origin, list[Finding]]) -> tuple[Finding, ...]:
     return tuple(
         replace(each, side=side, hint=f"tell the {side.value}'s operator")
         for each in found.get(source, ())
     )
 
 
-def _wrong(delivery: Delivery) -> Iterator[tuple[str, str, Repository, ImgverifyError]]:
+def _wrong(delivery: Delivery) -> Iterator[tuple[str, str, Origin, ImgverifyError]]:
     """Yield what was asked for, where it then came from, and who served what instead."""
     for source, error in delivery.falsified:
         yield "a manifest", "elsewhere", source, error
@@ -102,7 +100,7 @@ def _refusals(fetched: tuple[Fetched, ...]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _refusal(what: str, where: str, source: Repository, error: ImgverifyError) -> str:
+def _refusal(what: str, where: str, source: Origin, error: ImgverifyError) -> str:
     wrong = isinstance(error, ContentError)
     level, did = ("warning", "served other bytes") if wrong else ("note", "did not give it")
     reason = f"{source.registry} {did} ({escape(error.message)})"

@@ -26,6 +26,7 @@ from imgverify.oci.config import parse_config
 from imgverify.oci.digest import Content, Digest
 from imgverify.oci.manifest import Index, parse_manifest
 from imgverify.oci.mediatype import ACCEPT_MANIFEST, MediaType
+from imgverify.oci.reference import Reference
 from imgverify.oci.stream import verified
 from imgverify.registry.deadline import Clock
 from imgverify.registry.failure import about
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from imgverify.oci.config import ImageConfig
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.manifest import Manifest
-    from imgverify.oci.reference import Reference, Registry, Repository
+    from imgverify.oci.reference import Registry, Repository
     from imgverify.registry.credentials import CredentialStore, Place
     from imgverify.registry.deadline import Deadline
     from imgverify.registry.ratelimit import RateLimit
@@ -241,6 +242,16 @@ class RemoteRepository:
         """
         with self._at_side():
             return self._fetch_manifest(_name(reference), reference.digest, expected, size)
+
+    def by_digest(
+        self, digest: Digest, expected: MediaType | None = None, size: int | None = None
+    ) -> Served:
+        """Fetch a manifest by its digest alone, as `manifest` does."""
+        return self.manifest(Reference(self.repository, digest=digest), expected, size)
+
+    def by_tag(self, tag: str) -> Served:
+        """Fetch a manifest by a tag, as `manifest` does."""
+        return self.manifest(Reference(self.repository, tag))
 
     def document(self, want: Descriptor, most: int) -> Content:
         """Fetch a small blob (a config) whole; `most` bounds its size in bytes."""

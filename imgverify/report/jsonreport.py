@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.local import MirrorName
     from imgverify.verdict import (
         ConfigChange,
         Equivalent,
@@ -179,7 +179,7 @@ def _digest(digest: Digest | None) -> str | None:
     return str(digest) if digest else None
 
 
-def _reference(reference: Reference) -> str:
+def _reference(reference: MirrorName) -> str:
     return _name(str(reference))
 
 

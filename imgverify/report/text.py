@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Side
 from imgverify.oci import limits
+from imgverify.oci.local import LocalCopy
 from imgverify.oci.reference import Reference
 from imgverify.report.escape import escape
 from imgverify.report.evidence import evidence_line
@@ -18,6 +19,7 @@ from imgverify.verdict import Decision, Grade, Level, ResolvedFrom, SubjectLevel
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from imgverify.oci.local import MirrorName
     from imgverify.verdict import Equivalent, Finding, MirrorResult, Verdict
 
 _WORDS: Final = {
@@ -27,7 +29,15 @@ _WORDS: Final = {
 }
 #: A comparison forbids nothing.
 _COMPARED: Final = _WORDS | {Decision.ALLOW: "IDENTICAL", Decision.DENY: "DIFFERENT"}
-_RUNGS: Final = {ResolvedFrom.UPSTREAM: "asked directly"}
+_RUNGS: Final = {
+    ResolvedFrom.UPSTREAM: "asked directly",
+    ResolvedFrom.SIGNATURE: "not asked: signatures vouch for this digest, and cannot say whether"
+    " there is a newer one",
+}
+_UNKNOWN: Final = {
+    ResolvedFrom.UPSTREAM: "its digest could not be learned",
+    ResolvedFrom.SIGNATURE: "not asked, and no signatures say what it published",
+}
 _LEVELS: Final = {Level.ERROR: "errors", Level.WARNING: "warnings", Level.NOTE: "notes"}
 
 _DECISION_COLOURS: Final = {
@@ -140,13 +150,17 @@ def _reference_text(text: str) -> str:
 def _label(mirror: MirrorResult, verdict: Verdict) -> str:
     """Name a mirror as it was configured: a host or a prefix, if upstream's name follows."""
     here, there = verdict.upstream.reference, mirror.reference
+    if isinstance(there, LocalCopy):
+        return _reference_text(str(there))
     name = str(there.repository)
     if (here.tag, here.digest) == (there.tag, there.digest):
         return _reference_text(name.removesuffix(f"/{here.repository.path}"))
     return _reference_text(f"{name}:{there.tag}" if there.tag else name)
 
 
-def _served_by(hosts: tuple[str, ...], reference: Reference) -> str:
+def _served_by(hosts: tuple[str, ...], reference: MirrorName) -> str:
+    if isinstance(reference, LocalCopy):
+        return ""
     expected = {str(reference.registry), str(reference.registry.api)}
     others = [escape(each) for each in hosts if each not in expected]
     return f"served by {', '.join(others)}" if others else ""
@@ -155,7 +169,7 @@ def _served_by(hosts: tuple[str, ...], reference: Reference) -> str:
 def _rows(verdict: Verdict, occasion: Occasion) -> Iterator[_Row]:
     upstream = verdict.upstream
     rung = upstream.resolved_from
-    said = _RUNGS[rung] if rung else "its digest could not be learned"
+    said = _RUNGS[rung] if rung else _UNKNOWN[upstream.rung]
     note = "; ".join(filter(None, (said, _served_by(upstream.served_by, upstream.reference))))
     digest = upstream.digest.short if upstream.digest else "-"
     yield _Row("upstream", escape(str(upstream.reference.registry)), digest, None, note)
@@ -209,12 +223,15 @@ def _details(mirror: MirrorResult, verdict: Verdict, style: _Style) -> list[str]
 
 def _evidence(verdict: Verdict, style: _Style) -> list[str]:
     lines: list[str] = []
-    for each in verdict.evidence:
-        what = "index" if each.level is SubjectLevel.INDEX else "manifest"
-        over = f"the {what} {each.evidence.subject.short}"
-        where = ", ".join(map(escape, each.found_at))
-        lines += style.prose(f"{evidence_line(each.evidence)}; over {over}; at {where}", 4)
-    return ["  signatures:", *lines] if lines else []
+    for heading, signs in (("signatures", True), ("attestations", False)):
+        found = [each for each in verdict.evidence if each.evidence.is_signature is signs]
+        lines += [f"  {heading}:"] if found else []
+        for each in found:
+            what = "index" if each.level is SubjectLevel.INDEX else "manifest"
+            over = f"the {what} {each.evidence.subject.short}"
+            where = ", ".join(map(escape, each.found_at))
+            lines += style.prose(f"{evidence_line(each.evidence)}; over {over}; at {where}", 4)
+    return lines
 
 
 def _cosign(equivalent: Equivalent) -> list[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imgverify.errors import InputError
 from imgverify.oci.reference import Reference
 from imgverify.signature.identity import Identity, Subject
+from imgverify.signature.statement import COSIGN_SIGN
 from imgverify.signature.trusted import NOTHING_MORE, Thresholds, TrustedKey, TrustedRoot
 from imgverify.verdict import Skipped
+
+if TYPE_CHECKING:
+    from imgverify.signature.predicate import Condition
 
 Signer = TrustedKey | Identity | Subject
 
@@ -49,6 +54,11 @@ class NameRule:
         written = ":" in text.rpartition("/")[2] or "@" in text
         return written and signed == self.reference
 
+    def __str__(self) -> str:
+        """Return as much of the name as counts."""
+        whole = self.match is NameMatch.EXACT
+        return str(self.reference if whole else self.reference.repository)
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -56,7 +66,8 @@ class Demand:
 
     `roots` are deployments, of which one has to fit. One without logs and authorities stands for
     "the key alone", and it has to be named: nothing named would be nothing checked.
-    `predicate_type` is what an attestation has to state; without it `kind` says what counts.
+    `predicate_type` is what an attestation has to be, and `where` what its predicate has to state;
+    without a type `kind` says what counts.
     `at_least` adds to what the roots need themselves. `insecure_skip` takes away, is noted in the
     evidence, and takes one check at most.
     """
@@ -68,9 +79,10 @@ class Demand:
     name: NameRule | None = None
     at_least: Thresholds = NOTHING_MORE
     insecure_skip: Skipped | None = None
+    where: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse to trust nobody, and keys where certificates are asked for."""
+        """Refuse to trust nobody, keys where certificates are asked for, and mixed-up kinds."""
         if not self.roots:
             msg = "there is no trusted root, so nobody would be believed"
             raise InputError(msg, hint="name a trusted root, or one that is empty for a key alone")
@@ -79,6 +91,12 @@ class Demand:
         if not any(each.authorities for each in self.roots):
             msg = "no trusted root has an authority for certificates, and no key is named"
             raise InputError(msg, hint="name a trusted root with a certificate authority, or a key")
+        if self.predicate_type == COSIGN_SIGN:
+            msg = f"{COSIGN_SIGN} is the type of signatures, which are no attestations"
+            raise InputError(msg)
+        if self.where and self.predicate_type is None:
+            msg = "a signature has no predicate that conditions could be put to"
+            raise InputError(msg, hint="name the type of the attestation")
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:

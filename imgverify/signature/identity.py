@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from imgverify.errors import InputError
+from imgverify.oci import limits
+
+# Escapes, classes, atomic groups (which try one way only), what opens and closes, and what repeats.
+_PIECES: Final = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?>(?:\\.|[^()\\])*\)|[()*+|]|\{[0-9,]+\}|.", re.DOTALL
+)
+
+# How often a group may be repeated whatever it is, as the most that braces say.
+_FEW: Final = frozenset("123")
 
 
 class NameKind(enum.StrEnum):
@@ -73,8 +82,9 @@ class Extension(enum.Enum):
 
     @property
     def label(self) -> str:
-        """The name in words, such as `source-repository-uri`."""
-        return self.name.lower().replace("_", "-")
+        """The name in words, such as `source-repository-uri`, or `github-workflow-ref`."""
+        words = self.name.lower().replace("_", "-")
+        return f"github-{words}" if self.value <= Extension.WORKFLOW_REF.value else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +115,12 @@ class Matching:
     pattern: str
 
     def __post_init__(self) -> None:
-        """Refuse what is no pattern, and one that matches nothing at all."""
+        """Refuse what is no pattern, and one that matches nothing at all or could try for ever."""
+        if len(self.pattern) > limits.MATCHED_LENGTH:
+            msg = (
+                f"a pattern of {len(self.pattern)} characters; {limits.MATCHED_LENGTH} are the most"
+            )
+            raise InputError(msg)
         try:
             matches_nothing = re.fullmatch(self.pattern, "") is not None
         except (re.error, RecursionError, OverflowError):
@@ -114,14 +129,47 @@ class Matching:
         if matches_nothing:
             msg = f"{self.pattern!r} would match a name that is empty"
             raise InputError(msg, hint="write .+ for any name")
+        if _repeats_what_varies(self.pattern):
+            msg = f"{self.pattern!r} repeats what itself repeats or has a choice"
+            hint = (
+                "names are strangers' and could keep it busy for ever: repeat a class, as in [^/]+"
+            )
+            raise InputError(msg, hint=hint)
 
     def accepts(self, text: str) -> bool:
-        """Tell whether the pattern matches the whole text."""
-        return re.fullmatch(self.pattern, text) is not None
+        """Tell whether the pattern matches the whole text, which nothing very long does."""
+        fits = len(text) <= limits.MATCHED_LENGTH
+        return fits and re.fullmatch(self.pattern, text) is not None
 
     def __str__(self) -> str:
         """Return the pattern between slashes."""
         return f"/{self.pattern}/"
+
+
+def _repeats_what_varies(pattern: str) -> bool:
+    """Tell of patterns that may try a text in exponentially many ways, and of some that do not.
+
+    A group counts as varying if something in it repeats, or if it has alternatives.
+    """
+    open_groups, previous = [False], False
+    for piece in _PIECES.findall(pattern):
+        varies = False
+        if piece == "(":
+            open_groups.append(False)
+        elif piece == ")":
+            # A comment may close what nothing opened.
+            varies = open_groups.pop() if len(open_groups) > 1 else True
+            open_groups[-1] = open_groups[-1] or varies
+        elif piece == "|":
+            open_groups[-1] = True
+        elif piece in {"*", "+"} or (
+            piece[0] == "{" and piece[1:-1].rpartition(",")[2] not in _FEW
+        ):
+            if previous:
+                return True
+            open_groups[-1] = True
+        previous = varies
+    return False
 
 
 Rule = Exactly | Matching

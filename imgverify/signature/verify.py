@@ -117,6 +117,8 @@ class _About:
 def _judge(signed: Signed, about: _About, demand: Demand, now: datetime) -> Verified:
     statement = about.statement
     vouched = vouch(signed, demand, now)
+    if statement is not None:
+        _check_predicate(statement, demand)
     moment = vouched.moment
     evidence = Evidence(
         format=about.format,
@@ -171,6 +173,15 @@ def _read_statement(envelope: Envelope, digest: Digest, demand: Demand) -> State
     return statement
 
 
+def _check_predicate(statement: Statement, demand: Demand) -> None:
+    """Hold a predicate against conditions, once it is known whose word it is."""
+    predicate = statement.predicate if demand.where else None
+    for each in demand.where:
+        objection = each.objection(predicate)
+        if objection is not None:
+            raise SignatureRejected(objection, Reason.CONDITION_UNMET)
+
+
 def _check_claim(claim: Claim, digest: Digest, demand: Demand) -> None:
     if demand.predicate_type is not None:
         msg = f"a bare signature is no attestation of the type {demand.predicate_type!r}"
@@ -182,9 +193,9 @@ def _check_claim(claim: Claim, digest: Digest, demand: Demand) -> None:
         msg = f"the signature is about {claim.digest}, and not about {digest}"
         raise SignatureRejected(msg, Reason.ARTIFACT_MISMATCH)
     if demand.name is not None and not demand.name.accepts(claim.docker_reference):
-        wanted = demand.name.reference
-        msg = f"the image was signed as {claim.docker_reference!r}, and {wanted} is asked for"
-        raise SignatureRejected(msg, Reason.NAME_MISMATCH)
+        msg = f"the image was signed as {claim.docker_reference!r}, and {demand.name} is asked for"
+        hint = "if its publisher signs it under another name, say which with --signed-as"
+        raise SignatureRejected(msg, Reason.NAME_MISMATCH, hint=hint)
 
 
 def _material(layer: Layer, demand: Demand) -> Material:

@@ -194,10 +194,11 @@ class _Trial:
         # Counted by key: a log that is known under two names is still one log.
         if len({log.key for log, _ in found}) < self.needed.logs:
             unknown = len(self.signed.material.entries) > len(found)
+            amount = "too few" if found else "no"
             msg = (
                 f"the signature is in a log, but not in one of {self.root.name}"
                 if unknown
-                else f"the signature is in too few transparency logs: {self.needed.logs} needed"
+                else f"the signature is in {amount} transparency logs: {self.needed.logs} needed"
             )
             raise SignatureRejected(msg, Reason.LOG_UNKNOWN if unknown else Reason.LOG_MISSING)
         return found

@@ -95,6 +95,11 @@ def read_index(data: bytes) -> dict[str, object]:
     return fields
 
 
+def entries_of(data: bytes) -> tuple[Descriptor, ...]:
+    """Return what an `index.json` lists; raises what `read_index` raises."""
+    return tuple(map(Descriptor.from_json, _entries(read_index(data))))
+
+
 def docker_manifest(manifest: Manifest, tags: Sequence[str]) -> bytes:
     """Return the `manifest.json` that `docker load` reads, as `docker save` writes it."""
     image = {

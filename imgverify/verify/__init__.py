@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgverify.errors import ContentError, InputError, Side, SourceError
+from imgverify.errors import ContentError, DigestMismatch, InputError, Side, SourceError
+from imgverify.oci.local import LocalCopy
 from imgverify.policy.decide import Facts, Purpose, decide, to_be_vouched_for, unmatched
-from imgverify.registry.urls import api_url
 from imgverify.verdict import (
     Explanation,
     Finding,
@@ -25,22 +25,28 @@ from imgverify.verdict import (
     Vouching,
 )
 from imgverify.verify.failure import finding_of
-from imgverify.verify.parallel import all_or_raise, each_image
+from imgverify.verify.judge import Case, failed_mirror, grade_mirror
+from imgverify.verify.offline import gather_offline, require_answerable
+from imgverify.verify.parallel import all_or_raise, attempt, each_image
+from imgverify.verify.platforms import published, unpublished
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
+from imgverify.verify.route import route_findings
+from imgverify.verify.way import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from imgverify.oci.digest import Digest
+    from imgverify.oci.local import MirrorName
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Reference, Registry
     from imgverify.policy.model import Policy
     from imgverify.policy.model import Rule as PolicyRule
     from imgverify.registry.client import Network, RemoteRepository
     from imgverify.verdict import Verdict
     from imgverify.verify.resolve import Moment
+    from imgverify.verify.way import Source
 
 __all__ = ["Question", "platforms_of", "verify", "verify_all", "verify_for_pull"]
 
@@ -48,7 +54,8 @@ __all__ = ["Question", "platforms_of", "verify", "verify_all", "verify_for_pull"
 def verify(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
     """Say whether every mirror named would give what upstream published.
 
-    A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`.
+    A source that fails makes the verdict inconclusive; it raises nothing but `Interrupted`, and
+    `InputError` for a question that cannot be asked.
     """
     return _decided(question, network, policy, now, purpose=Purpose.USE)
 
@@ -84,13 +91,15 @@ def _decided(
     rule = policy.rule_for(question.upstream.repository)
     if rule is None:
         return unmatched(question.requested, question.upstream)
-    if not question.mirrors and not rule.requires:
+    if question.offline:
+        require_answerable(question, signed=bool(rule.all_required))
+    elif not question.mirrors and not rule.all_required:
         msg = f"there is nothing to hold {question.requested} against"
         hint = (
             "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
         )
         raise InputError(msg, hint=hint)
-    if question.signatures and not any(each.requires for each in policy.rules):
+    if question.signatures and not any(each.all_required for each in policy.rules):
         msg = f"signatures are looked for at {question.signatures}, and nobody has to have signed"
         raise InputError(msg, hint="name who has to (--key, --certificate-identity)")
     asked = replace(
@@ -99,92 +108,97 @@ def _decided(
         # Only what was read and hashed proves that other bytes say the same.
         deep=question.deep or Grade.REPACKAGED in rule.accept,
     )
-    facts = _gather(asked, network, now, thorough=purpose is Purpose.USE)
-    digests = to_be_vouched_for(policy, facts, purpose)
-    if digests:
-        facts = replace(facts, vouching=_vouching(asked, network, rule, (digests, now)))
+    gather = gather_offline if question.offline else _gather
+    with Way(network, question.mirrors) as way:
+        facts = gather(asked, way, now, thorough=purpose is Purpose.USE)
+        facts = replace(facts, findings=(*facts.findings, *route_findings(asked, network)))
+        digests = to_be_vouched_for(policy, facts, purpose)
+        if digests:
+            own, vouching = _vouchings(asked, way, rule, (digests, now))
+            facts = replace(facts, own=own, vouching=vouching)
     return decide(policy, facts, purpose)
 
 
-def _vouching(
+def _vouchings(
     question: Question,
-    network: Network,
+    way: Way,
     rule: PolicyRule,
     what: tuple[tuple[Digest, ...], datetime],
-) -> Vouching:
+) -> tuple[Vouching | None, Vouching | None]:
+    """Find out about what the rule requires, and what the caller does; None is nothing required."""
     # Here: what verifies signatures takes longer to load than an unsigned image takes to verify.
     from imgverify.verify.vouching import Inquiry, Places, vouch_for_all  # noqa: PLC0415 - as above
 
     digests, now = what
-    mirrors = (network.at(each.repository, Side.MIRROR) for each in question.mirrors)
-    beside = (network.at(question.upstream.repository, Side.UPSTREAM), *mirrors)
-    places = Places(beside, _apart(question, network))
-    required = tuple(each.of_image(question.upstream) for each in rule.requires)
+    places: list[Source] = [way.mirror(each.repository) for each in question.mirrors]
+    if not question.offline:
+        places.insert(0, way.network.at(question.upstream.repository, Side.UPSTREAM))
+    own, asked = (
+        tuple(each.of_image(question.upstream) for each in required)
+        for required in (rule.requires, rule.asked)
+    )
+    inquiry = Inquiry((own, asked), question.platforms, now)
     try:
-        return vouch_for_all(digests, Inquiry(required, question.platforms, now), places)
+        told = vouch_for_all(digests, inquiry, Places(tuple(places), _apart(question, way)))
     except (SourceError, ContentError) as error:
         finding = Finding(
             Rule.SIGNATURE_LOOKUP_FAILED, Level.ERROR, error.message, error.side, error.hint
         )
-        return Vouching(Standing.UNKNOWN, (), (finding,))
+        told = (Vouching(Standing.UNKNOWN, (), (finding,)),) * 2
+    return told[0] if own else None, told[1] if asked else None
 
 
-def _apart(question: Question, network: Network) -> tuple[RemoteRepository, ...]:
+def _apart(question: Question, way: Way) -> tuple[Source, ...]:
     """Return where signatures are kept apart from the image, if that is another place at all."""
     kept = question.signatures
-    images = {question.upstream.repository, *(each.repository for each in question.mirrors)}
-    return () if kept is None or kept in images else (network.at(kept, Side.SIGNATURES),)
+    images = {each.repository for each in question.mirrors}
+    images |= set() if question.offline else {question.upstream.repository}
+    return () if kept is None or kept in images else (way.network.at(kept, Side.SIGNATURES),)
 
 
-def _gather(question: Question, network: Network, now: datetime, *, thorough: bool) -> Facts:
-    notes = (*_insecure_findings(question, network), *_proxy_findings(question, network))
+def _gather(question: Question, way: Way, now: datetime, *, thorough: bool) -> Facts:
+    remote = way.network.at(question.upstream.repository, Side.UPSTREAM)
     try:
-        moment = observe(question, network)
-        absent = _absent_findings(question, network, moment)
+        moment = observe(question, way)
+        absent = _absent_findings(question, remote, moment)
     except (SourceError, ContentError) as error:
-        undecided = tuple(map(_undecided, question.mirrors))
+        undecided = all_or_raise([partial(_undecided, way, each) for each in question.mirrors])
         upstream = UpstreamResult(question.upstream)
-        return Facts(question.requested, now, upstream, undecided, (finding_of(error), *notes))
-    upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
-    findings = (*moment.findings, *_tag_findings(question, moment), *absent, *notes)
-    graded = _graded(question, network, moment, (now, thorough)) if question.mirrors else ()
-    return Facts(question.requested, now, upstream, graded, findings)
-
-
-def _graded(
-    question: Question, network: Network, moment: Moment, how: tuple[datetime, bool]
-) -> tuple[MirrorResult, ...]:
-    # Here: comparing takes a while to load, and signatures alone do without.
-    from imgverify.verify.judge import Case, grade_mirror  # noqa: PLC0415 - as above
-
+        return Facts(question.requested, now, upstream, undecided, (finding_of(error),))
     tasks = []
-    for reference, served in zip(question.mirrors, moment.mirrors, strict=True):
+    for mirror, served in zip(question.mirrors, moment.mirrors, strict=True):
         case = Case(
             question,
-            network.at(question.upstream.repository, Side.UPSTREAM),
-            network.at(reference.repository, Side.MIRROR),
+            remote,
+            way.mirror(mirror.repository),
             moment,
-            network.is_same_server,
-            *how,
+            way.network.is_same_server,
+            now,
+            thorough,
+            way.is_rebuilt(mirror),
         )
-        by_digest = reference.repository in question.by_digest
-        asked = reference.pinned(moment.digest) if by_digest else reference
-        tasks.append(partial(grade_mirror, case, asked, served))
-    return all_or_raise(tasks)
+        tasks.append(partial(grade_mirror, case, question.wanted_of(mirror, moment.digest), served))
+    upstream = UpstreamResult(question.upstream, moment.digest, moment.served_by)
+    findings = (*moment.findings, *_tag_findings(question, moment), *absent)
+    return Facts(question.requested, now, upstream, all_or_raise(tasks), findings)
 
 
-def _undecided(mirror: Reference) -> MirrorResult:
+def _undecided(way: Way, mirror: MirrorName) -> MirrorResult:
+    if isinstance(mirror, LocalCopy):
+        # That its bytes are not what they say is known without upstream.
+        found = attempt(partial(way.served, mirror))
+        if isinstance(found, DigestMismatch):
+            return failed_mirror(mirror, found)
     explanation = Explanation("upstream's digest is not known, so there is nothing to compare with")
     return MirrorResult(mirror, Grade.INCONCLUSIVE, explanation)
 
 
-def _absent_findings(question: Question, network: Network, moment: Moment) -> tuple[Finding, ...]:
+def _absent_findings(
+    question: Question, upstream: RemoteRepository, moment: Moment
+) -> tuple[Finding, ...]:
     """Say which platforms upstream lacks; where there are mirrors, each is graded by that."""
     if question.mirrors or not question.platforms:
         return ()
-    from imgverify.verify.judge import published, unpublished  # noqa: PLC0415 - as above
-
-    upstream = network.at(question.upstream.repository, Side.UPSTREAM)
     return unpublished(published(question, upstream, moment), question.platforms)
 
 
@@ -196,45 +210,3 @@ def _tag_findings(question: Question, moment: Moment) -> tuple[Finding, ...]:
     message = f"the tag {wanted.tag!r} names {moment.digest}, not the digest that was written"
     hint = "update the digest, or leave the tag out to ask for the digest alone"
     return (Finding(Rule.TAG_DIGEST_MISMATCH, Level.ERROR, message, Side.UPSTREAM, hint),)
-
-
-def _insecure_findings(question: Question, network: Network) -> tuple[Finding, ...]:
-    """Say of every host that was named as insecure how it was reached.
-
-    Those that are neither upstream nor mirror may have been redirected to, or asked for tokens.
-    """
-    settings = network.settings
-    sides = dict(reversed([*_sides(question)]))
-    others = sorted((settings.insecure_http | settings.insecure_tls) - sides.keys(), key=str)
-    findings = []
-    for registry in (*reversed(sides), *others):
-        was = "was" if registry in sides else "may have been"
-        how = "without a check of its certificate" if registry in settings.insecure_tls else ""
-        how = "over plain HTTP" if registry in settings.insecure_http else how
-        said_by = settings.said_by.get(registry)
-        where = f", as {said_by} has it" if said_by else ""
-        if how:
-            message = f"{registry} {was} reached {how}{where}"
-            side = sides.get(registry, Side.LOCAL)
-            findings.append(Finding(Rule.INSECURE, Level.NOTE, message, side))
-    return tuple(findings)
-
-
-def _proxy_findings(question: Question, network: Network) -> tuple[Finding, ...]:
-    settings = network.settings
-    findings: dict[str, Finding] = {}
-    for registry, side in _sides(question):
-        url = api_url(registry, "/", insecure_http=settings.insecure_http)
-        proxy = settings.proxies.choose(url)
-        if proxy is not None:
-            message = f"{registry} was asked through the proxy {proxy} ({proxy.named_by})"
-            findings[message] = Finding(Rule.PROXIED, Level.NOTE, message, side)
-    return tuple(findings.values())
-
-
-def _sides(question: Question) -> Iterator[tuple[Registry, Side]]:
-    yield question.upstream.registry, Side.UPSTREAM
-    for mirror in question.mirrors:
-        yield mirror.registry, Side.MIRROR
-    if question.signatures is not None:
-        yield question.signatures.registry, Side.SIGNATURES

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from imgverify.errors import ContentError, LimitExceeded, NotFound, SourceError
 from imgverify.oci import limits
 from imgverify.oci.manifest import Manifest
-from imgverify.oci.reference import Reference
 from imgverify.signature.attached import Attached, Form, signature_layers
 from imgverify.verify.parallel import attempt_all
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.registry.client import RemoteRepository
     from imgverify.verify.parallel import Outcome
+    from imgverify.verify.way import Source
 
 _TAGS: Final = ("sig", "att")
 _MOST: Final = {
@@ -46,7 +45,7 @@ class Attachments:
     failures: tuple[SourceError | ContentError, ...] = ()
 
 
-def find_attachments(repository: RemoteRepository, subject: Digest) -> Attachments:
+def find_attachments(repository: Source, subject: Digest) -> Attachments:
     """Read all signatures and attestations that a repository has for a digest."""
     places: list[Callable[[], tuple[Outcome[Manifest], ...]]] = [
         partial(_referring, repository, subject),
@@ -96,33 +95,30 @@ def _sorted(
     return Attachments(tuple(found), tuple(broken), tuple(failures))
 
 
-def _referring(repository: RemoteRepository, subject: Digest) -> tuple[Outcome[Manifest], ...]:
+def _referring(repository: Source, subject: Digest) -> tuple[Outcome[Manifest], ...]:
     descriptors = repository.referrers(subject).descriptors
     # Not chosen by artifact type: fallback tags that older tools wrote say a wrong one, or none.
     return attempt_all([partial(_carrier, repository, each) for each in descriptors])
 
 
-def _carrier(repository: RemoteRepository, listed: Descriptor) -> Manifest:
-    reference = Reference(repository.repository, digest=listed.digest)
-    manifest = repository.manifest(reference).manifest
+def _carrier(repository: Source, listed: Descriptor) -> Manifest:
+    manifest = repository.by_digest(listed.digest).manifest
     if not isinstance(manifest, Manifest):
         msg = f"{listed.digest} is an index, which carries no signature"
         raise NotFound(msg, side=repository.side)
     return manifest
 
 
-def _tagged(repository: RemoteRepository, subject: Digest, suffix: str) -> tuple[Manifest, ...]:
+def _tagged(repository: Source, subject: Digest, suffix: str) -> tuple[Manifest, ...]:
     tag = f"{subject.algorithm.value}-{subject.encoded}.{suffix}"[: limits.TAG_LENGTH]
     try:
-        found = repository.manifest(Reference(repository.repository, tag)).manifest
+        found = repository.by_tag(tag).manifest
     except NotFound:
         return ()
     return (found,) if isinstance(found, Manifest) else ()
 
 
-def _read(
-    repository: RemoteRepository, carrier: Manifest, form: Form, layer: Descriptor
-) -> Attached:
+def _read(repository: Source, carrier: Manifest, form: Form, layer: Descriptor) -> Attached:
     try:
         content = repository.document(layer, _MOST[form])
     except NotFound as error:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.mediatype import Compression
-    from imgverify.registry.client import RemoteRepository
     from imgverify.registry.deadline import Deadline
+    from imgverify.verify.way import Source
 
 _MAGIC_LENGTH: Final = 4
 # Of which limits.EXPANSION_RATIO times as much may come, before the deadline is looked at again.
@@ -46,7 +46,7 @@ class DeepReading:
 
 
 def read_layers(
-    repository: RemoteRepository,
+    repository: Source,
     manifests: Collection[Manifest],
     to_expand: Collection[Digest] = (),
 ) -> DeepReading:
@@ -78,9 +78,7 @@ class _Wrong:
     error: ContentError
 
 
-def _read(
-    repository: RemoteRepository, blob: Descriptor, *, expanding: bool
-) -> Digest | _Wrong | None:
+def _read(repository: Source, blob: Descriptor, *, expanding: bool) -> Digest | _Wrong | None:
     """Hash a blob; returns the digest of what is inside if that is asked for."""
     with repository.blob(blob) as (chunks, _):
         try:

@@ -16,6 +16,7 @@ from imgverify.errors import (
     SourceError,
 )
 from imgverify.oci import limits
+from imgverify.oci.local import LocalCopy
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.policy.decide import absent_platforms
 from imgverify.verdict import (
@@ -33,6 +34,7 @@ from imgverify.verdict import (
 from imgverify.verify.deep import DeepReading, read_layers
 from imgverify.verify.failure import finding_of
 from imgverify.verify.parallel import all_or_raise
+from imgverify.verify.platforms import unpublished
 from imgverify.verify.read import Reading, read_children, read_configs
 
 if TYPE_CHECKING:
@@ -41,15 +43,16 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.local import MirrorName
     from imgverify.registry.client import RemoteRepository, Served
     from imgverify.verdict import Comparison
     from imgverify.verify.parallel import Outcome
     from imgverify.verify.question import Question
     from imgverify.verify.resolve import Moment
+    from imgverify.verify.way import Source
 
 _LIAR = "do not pull this image from this mirror; tell its operator"
+_CHANGED = "do not use this copy; make it again from where it came from"
 _READABLE = {Grade.IDENTICAL, Grade.SUBSET, Grade.REPACKAGED, Grade.STALE}
 
 
@@ -59,15 +62,22 @@ class Case:
 
     `is_same_server` tells whether the second of two hosts that were asked may be the first again.
     `thorough` also asks the mirror for the images in an index that is upstream's own.
+    `rebuilt` says that the mirror has no manifest, and that one was written over its files.
     """
 
     question: Question
     upstream: RemoteRepository
-    mirror: RemoteRepository
+    mirror: Source
     moment: Moment
     is_same_server: Callable[[str, str], bool]
     now: datetime
     thorough: bool
+    rebuilt: bool = False
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether layers are read: a manifest written over them says nothing otherwise."""
+        return self.thorough and (self.question.deep or self.rebuilt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class _Compared:
     known: Knowledge
 
 
-def grade_mirror(case: Case, reference: Reference, served: Outcome[Served]) -> MirrorResult:
+def grade_mirror(case: Case, reference: MirrorName, served: Outcome[Served]) -> MirrorResult:
     """Grade what a mirror answered when it was asked for `reference`."""
     if isinstance(served, (SourceError, ContentError)):
         return failed_mirror(reference, served)
@@ -90,25 +100,30 @@ def grade_mirror(case: Case, reference: Reference, served: Outcome[Served]) -> M
         result,
         digest=served.manifest.digest,
         served_by=served.served_by,
-        findings=(*result.findings, *_header_findings(served)),
+        findings=(*result.findings, *_header_findings(served), *_rebuilt_findings(case)),
     )
 
 
-def failed_mirror(reference: Reference, error: SourceError | ContentError) -> MirrorResult:
+def failed_mirror(reference: MirrorName, error: SourceError | ContentError) -> MirrorResult:
     """Return the result for a mirror that could not be read to the end."""
+    local = isinstance(reference, LocalCopy)
     if isinstance(error, NotFound) and error.side is Side.MIRROR:
-        return MirrorResult(reference, Grade.MISSING, Explanation("the mirror does not have it"))
+        summary = error.message if local else "the mirror does not have it"
+        return MirrorResult(reference, Grade.MISSING, Explanation(summary))
     finding = finding_of(error)
     grade, summary = Grade.INCONCLUSIVE, "could not be decided"
     if isinstance(error, DigestMismatch) and error.side is Side.MIRROR:
-        finding = replace(finding, rule=Rule.DIGEST_MISMATCH, hint=_LIAR)
+        finding = replace(finding, rule=Rule.DIGEST_MISMATCH, hint=_CHANGED if local else _LIAR)
         grade = Grade.DIVERGED
         summary = "the mirror serves other bytes than the digest it was asked for"
+        summary = "it has other bytes than its own names say" if local else summary
     return MirrorResult(reference, grade, Explanation(summary), findings=(finding,))
 
 
-def _dependent(case: Case, reference: Reference, served: Served) -> MirrorResult | None:
+def _dependent(case: Case, reference: MirrorName, served: Served) -> MirrorResult | None:
     """Refuse to hold a mirror against an upstream that the mirror itself answered for."""
+    if isinstance(reference, LocalCopy) or case.question.offline:
+        return None
     upstream, asked = case.question.upstream, served.served_by[0]
     first, *later = case.moment.served_by
     if case.is_same_server(asked, first):
@@ -125,7 +140,7 @@ def _dependent(case: Case, reference: Reference, served: Served) -> MirrorResult
     return MirrorResult(reference, Grade.INCONCLUSIVE, explanation, findings=(finding,))
 
 
-def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorResult:
+def _grade(case: Case, reference: MirrorName, top: Manifest | Index) -> MirrorResult:
     # By the bytes: the two sides may have been asked with different algorithms.
     if case.moment.digest.matches(top.content.data):
         compared = _compare_identical(case, top)
@@ -135,7 +150,7 @@ def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorRes
     result = MirrorResult(
         reference, comparison.grade, comparison.explanation, coverage=Coverage.MANIFESTS
     )
-    if case.question.deep and case.thorough and comparison.grade in _READABLE:
+    if case.is_deep and comparison.grade in _READABLE:
         result = _deepen(case, result, compared)
     # A pull takes from upstream what a mirror lacks, and finds out by itself what is published.
     if result.grade in _READABLE and case.thorough:
@@ -143,30 +158,6 @@ def _grade(case: Case, reference: Reference, top: Manifest | Index) -> MirrorRes
         findings = (*absent_platforms(result, wanted), *unpublished(compared.upstream, wanted))
         result = replace(result, findings=(*result.findings, *findings))
     return result
-
-
-def published(question: Question, upstream: RemoteRepository, moment: Moment) -> Image:
-    """Return upstream's image, read as far as its platforms are named."""
-    served = moment.served or upstream.manifest(question.upstream.pinned(moment.digest))
-    reading = Reading(Image(served.manifest))
-    one = isinstance(served.manifest, Manifest)
-    return (read_configs(upstream, reading) if one else reading).image
-
-
-def unpublished(upstream: Image, wanted: tuple[Platform, ...]) -> tuple[Finding, ...]:
-    """Say which of the wanted platforms upstream's image does not have at all."""
-    offered = [each.platform for each in upstream.entries if each.platform]
-    return tuple(
-        Finding(
-            Rule.PLATFORM_ABSENT,
-            Level.ERROR,
-            f"upstream publishes nothing for {want}",
-            Side.UPSTREAM,
-            f"it has {', '.join(map(str, offered)) or 'no platform that could be read'}",
-        )
-        for want in wanted
-        if not any(each.satisfies(want) for each in offered)
-    )
 
 
 def _compare_identical(case: Case, top: Manifest | Index) -> _Compared:
@@ -372,6 +363,17 @@ def _regraded(
     return replace(
         result, grade=grade, explanation=explanation, findings=(*result.findings, *findings)
     )
+
+
+def _rebuilt_findings(case: Case) -> tuple[Finding, ...]:
+    if not case.rebuilt:
+        return ()
+    message = (
+        f"{case.mirror.repository} keeps no manifest of a registry's: its digest is that of one"
+        " written for comparing, and no signature can be over it"
+    )
+    hint = "save the image as oci-archive or oci to keep its digest"
+    return (Finding(Rule.MANIFEST_REBUILT, Level.NOTE, message, Side.MIRROR, hint),)
 
 
 def _header_findings(served: Served) -> tuple[Finding, ...]:

@@ -11,7 +11,6 @@ from imgverify.errors import LimitExceeded, Malformed, NotFound
 from imgverify.oci import limits
 from imgverify.oci.manifest import Index, Manifest
 from imgverify.oci.mediatype import Kind
-from imgverify.oci.reference import Reference
 from imgverify.verify.parallel import all_or_raise
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from imgverify.errors import Side
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.registry.client import RemoteRepository
+    from imgverify.verify.way import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,11 @@ class Reading:
 
 
 def read_children(
-    repository: RemoteRepository, top: Manifest | Index, wanted: Collection[Descriptor]
+    repository: Source, top: Manifest | Index, wanted: Collection[Descriptor]
 ) -> Reading:
     """Read the wanted children of an index, and those of an index in it.
 
-    Raises what `RemoteRepository.manifest` raises; an absent child is not an error.
+    Raises what `Source.by_digest` raises; an absent child is not an error.
     """
     if isinstance(top, Manifest):
         return Reading(Image(top))
@@ -56,10 +55,10 @@ def require_bounds(listed: Collection[Descriptor], known: Collection[int], side:
         raise LimitExceeded(msg, side=side)
 
 
-def read_configs(repository: RemoteRepository, reading: Reading) -> Reading:
+def read_configs(repository: Source, reading: Reading) -> Reading:
     """Read the config of every image whose manifest was read.
 
-    Raises what `RemoteRepository.config` raises, `NotFound` for an absent one included, and
+    Raises what `Source.config` raises, `NotFound` for an absent one included, and
     `LimitExceeded` for configs that are too large together.
     """
     image = reading.image
@@ -76,7 +75,7 @@ def read_configs(repository: RemoteRepository, reading: Reading) -> Reading:
 
 
 def _read_level(
-    repository: RemoteRepository, reading: Reading, wanted: tuple[Descriptor, ...], depth: int
+    repository: Source, reading: Reading, wanted: tuple[Descriptor, ...], depth: int
 ) -> Reading:
     if depth > limits.INDEX_DEPTH:
         msg = f"an index nested deeper than {limits.INDEX_DEPTH} levels"
@@ -102,12 +101,11 @@ def _read_level(
     return _read_level(repository, result, tuple(deeper), depth + 1) if deeper else result
 
 
-def _child(repository: RemoteRepository, child: Descriptor) -> Manifest | Index | None:
-    reference = Reference(repository.repository, digest=child.digest)
+def _child(repository: Source, child: Descriptor) -> Manifest | Index | None:
     kind = child.media_type.kind
     expected = child.media_type if kind in (Kind.MANIFEST, Kind.INDEX) else None
     try:
-        found = repository.manifest(reference, expected, child.size).manifest
+        found = repository.by_digest(child.digest, expected, child.size).manifest
     except NotFound:
         return None
     if found.size != child.size:

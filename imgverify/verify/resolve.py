@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from imgverify.oci.digest import Digest
-    from imgverify.registry.client import Named, Network, RemoteRepository
+    from imgverify.oci.local import MirrorName
+    from imgverify.registry.client import Named, RemoteRepository
     from imgverify.verify.parallel import Outcome
     from imgverify.verify.question import Question
+    from imgverify.verify.way import Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,16 @@ class Moment:
     findings: tuple[Finding, ...] = ()
 
 
-def observe(question: Question, network: Network) -> Moment:
+def observe(question: Question, way: Way) -> Moment:
     """Read both sides until upstream says the same before and after.
 
     Raises a `SourceError` or `ContentError` of upstream's side where it could not be asked, and
     `Unreachable` where its tag moved every time.
     """
-    upstream = network.at(question.upstream.repository, Side.UPSTREAM)
+    upstream = way.network.at(question.upstream.repository, Side.UPSTREAM)
     asked = _by_tag(question.upstream)
     for _ in range(limits.TAG_MOVES):
-        first, mirrors = _ask_everybody(question, network, upstream, asked)
+        first, mirrors = _ask_everybody(question, way, upstream, asked)
         if not any(isinstance(each, Served) for each in mirrors):
             # Nothing was read that a moving tag could make look wrong.
             return Moment(first.digest, first.served_by, first.served, mirrors)
@@ -75,30 +77,20 @@ def _by_tag(reference: Reference) -> Reference:
 
 
 def _ask_everybody(
-    question: Question, network: Network, upstream: RemoteRepository, asked: Reference
+    question: Question, way: Way, upstream: RemoteRepository, asked: Reference
 ) -> tuple[Named, tuple[Outcome[Served], ...]]:
     with ThreadPoolExecutor(1) as pool:
         naming = pool.submit(upstream.resolve, asked)
-        reads = [
-            partial(
-                _ask_mirror,
-                network.at(each.repository, Side.MIRROR),
-                each,
-                naming if each.repository in question.by_digest else None,
-            )
-            for each in question.mirrors
-        ]
+        reads = [partial(_ask_mirror, question, way, each, naming) for each in question.mirrors]
         mirrors = attempt_all(reads)
         return naming.result(), mirrors
 
 
-def _ask_mirror(
-    repository: RemoteRepository, reference: Reference, naming: Future[Named] | None
-) -> Served:
+def _ask_mirror(question: Question, way: Way, mirror: MirrorName, naming: Future[Named]) -> Served:
     """Ask a mirror for the tag, or, once upstream has named one, for the digest."""
-    if naming is None:
-        return repository.manifest(reference)
-    return repository.manifest(reference.pinned(naming.result().digest))
+    if mirror.repository not in question.by_digest:
+        return way.served(mirror)
+    return way.served(question.wanted_of(mirror, naming.result().digest))
 
 
 def _settle(

@@ -53,7 +53,7 @@ from imgverify.signature.entrybody import Signature, check_body, documents_of
 from imgverify.signature.keys import PublicKey, Scheme
 from imgverify.signature.statement import Statement
 from imgverify.trust.trustedroot import parse_trusted_roots
-from tests.fuzz import line_targets
+from tests.fuzz import copy_targets, line_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -240,7 +240,8 @@ TARGETS: dict[str, Target] = {
     "rate-limit": read_rate_limit,
     "auth-file": read_auth_file,
 }
-TARGETS |= {name: each for name, each in line_targets.TARGETS.items() if name not in TARGETS}
+for more in (line_targets.TARGETS, copy_targets.TARGETS):
+    TARGETS |= {name: each for name, each in more.items() if name not in TARGETS}
 
 
 @dataclass(slots=True)
@@ -263,7 +264,7 @@ def seeds(name: str) -> list[bytes]:
 def mutate(data: bytes, rng: random.Random) -> bytes:
     """Change an input in one to three places."""
     for _ in range(rng.randint(1, 3)):
-        change = _mutate_value if data[:1] == b"{" and rng.random() < 0.8 else _mutate_bytes
+        change = _mutate_value if data[:1] in (b"{", b"[") and rng.random() < 0.8 else _mutate_bytes
         data = change(data, rng)
     return data
 

@@ -10,6 +10,7 @@ from imgverify.oci import (
     config,
     descriptor,
     digest,
+    local,
     manifest,
     mediatype,
     platform,
@@ -18,7 +19,8 @@ from imgverify.oci import (
 )
 from imgverify.registry import listing, ratelimit, urls
 from imgverify.report import escape
-from tests.fuzz import line_targets
+from imgverify.store import documents, saved, tarhead
+from tests.fuzz import copy_targets, line_targets
 from tests.fuzz.fuzz_parsers import TARGETS, fuzz
 from tests.fuzz.reach import lines_of, unreached
 
@@ -52,6 +54,11 @@ ABOUT: dict[str, tuple[Callable[..., object], ...]] = {
     "server-url": (urls.resolve_server_url, urls.registry_of),
     "escape": (escape.escape, escape._is_harmful, escape._code),
     "redact-url": (escape.redact_url,),
+    "local-copy": (local.LocalCopy.parse,),
+    "tar": (tarhead.read_members, tarhead._parse, tarhead._number, tarhead._records),
+    "tar-list": (tarhead._add, tarhead._target, tarhead._inside, tarhead._decoded),
+    "saved": (saved.parse_saved, saved._image, saved._texts, saved._same),
+    "layout-index": (documents.read_index, documents.entries_of),
 }
 
 
@@ -63,7 +70,7 @@ def test_a_target_reaches_what_it_is_about(name: str) -> None:
 
 def test_every_target_is_about_something() -> None:
     assert ABOUT.keys() <= TARGETS.keys()
-    assert line_targets.TARGETS.keys() <= ABOUT.keys()
+    assert line_targets.TARGETS.keys() | copy_targets.TARGETS.keys() <= ABOUT.keys()
 
 
 def _reached(number: int) -> int:

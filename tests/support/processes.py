@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KINDS = ("docker-registry", "distribution", "olareg")
 NO_SECTIONS: Sections = {}
 _LOOPBACK = "127.0.0.1"
-_READY_WITHIN = 20.0
+_READY_WITHIN = 120.0
 
 
 @contextlib.contextmanager
@@ -98,14 +98,21 @@ def running_tinyproxy(folder: Path, *, user: str = "") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
-    """Run a program from when it is ready to the end of the `with` block."""
+def running(
+    command: list[str], log: Path, ready: Callable[[], bool], *, keeps_nothing: bool = False
+) -> Iterator[None]:
+    """Run a program from when it is ready to the end of the `with` block.
+
+    One that `keeps_nothing` is not given the time to leave in order.
+    """
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
     try:
         _await_ready(process, log, ready)
         yield
     finally:
+        if keeps_nothing:
+            process.kill()
         process.terminate()
         try:
             process.wait(10)

@@ -184,16 +184,19 @@ class Deployment:
         certificate = log_in(self.authority, login or email(WHO), key, logs)
         return Signer(key, certificate, self.authority.chain)
 
-    def make(self, name: str, artifact: bytes, signer: Signer | None = None) -> Specimen:
-        """Sign an artifact by a recipe."""
+    def make(
+        self, name: str, artifact: bytes, signer: Signer | None = None, **stating: object
+    ) -> Specimen:
+        """Sign an artifact by a recipe; `stating` takes the place of fields of a statement."""
         recipe = RECIPES[name]
         if signer is None:
             signer = Signer(new_key()) if recipe.keyed else self.log_in(sct=recipe.sct)
-        document = _Making(self, recipe, signer, artifact).make()
+        document = _Making(self, recipe, signer, artifact, stating).make()
         wanted: TrustedKey | Identity = Identity.exactly(WHO, ISSUER)
         if recipe.keyed:
             wanted = TrustedKey(PublicKey.from_pem(public_pem(signer.key)))
         special = recipe.predicate_type if recipe.content == "statement" else COSIGN_SIGN
+        special = str(stating.get("predicateType", special))
         predicate = None if special == COSIGN_SIGN else special
         demand = Demand(wanted, self.roots(recipe), predicate_type=predicate)
         return Specimen(name, artifact, document, demand, signer)
@@ -239,6 +242,7 @@ class Specimen:
 
 
 def statement(artifact: bytes, predicate_type: str = COSIGN_SIGN, **others: object) -> bytes:
+    """Return a statement about an artifact, with other fields in place of the usual ones."""
     document: Document = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"digest": {"sha256": hashlib.sha256(artifact).hexdigest()}}],
@@ -271,6 +275,7 @@ class _Making:
     recipe: Recipe
     signer: Signer
     artifact: bytes
+    stating: Document
 
     def make(self) -> Document:
         payload = self._payload()
@@ -287,7 +292,7 @@ class _Making:
 
     def _payload(self) -> bytes:
         if self.recipe.content == "statement":
-            return statement(self.artifact, self.recipe.predicate_type)
+            return statement(self.artifact, self.recipe.predicate_type, **self.stating)
         return claim(self.artifact) if self.recipe.content == "claim" else self.artifact
 
     def _entry(

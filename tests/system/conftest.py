@@ -4,11 +4,21 @@ A test says what it needs: ``@pytest.mark.system("olareg")``. Without names it n
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.support import components
+from tests.support.sharing import common_folder, shared
+from tests.support.signed import Stage, running_stage_text
+
+
+@pytest.fixture(scope="session")
+def signed_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Images signed by the real cosign, made once for all processes of a test run."""
+    folder = common_folder(tmp_path_factory) / "signed"
+    with shared(folder, running_stage_text) as text:
+        yield Stage.load(text)
 
 
 def _lacks_something(item: pytest.Item) -> bool:

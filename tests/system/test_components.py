@@ -13,7 +13,17 @@ SAYS_WHO_IT_IS = {
     "containerd": ("--version", "containerd "),
     "docker.io": ("--version", "Docker version"),
     "distribution": ("--version", "distribution"),
-    "olareg": ("version", f"v{make.peer_table()['olareg']['version']}"),
+    "mariadb": ("--version", "MariaDB"),
+    # These two say no version.
+    "trillian-log-server": ("-help", "trillian_log_server"),
+    "trillian-log-signer": ("-help", "trillian_log_signer"),
+    **{
+        name: ("version", f"v{make.peer_table()[name]['version']}")
+        for name in (
+            *("olareg", "cosign", "cosign-2", "fulcio"),
+            *("timestamp-server", "rekor-tiles", "rekor"),
+        )
+    },
 }
 
 

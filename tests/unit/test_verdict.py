@@ -14,8 +14,10 @@ from imgverify.verdict import (
     MirrorResult,
     ResolvedFrom,
     Rule,
+    Standing,
     UpstreamResult,
     Verdict,
+    Vouching,
 )
 
 DIGEST = Digest.of(b"x")
@@ -105,3 +107,10 @@ def test_a_finding_points_to_the_section_of_its_rule() -> None:
 @pytest.mark.parametrize("rule", Rule)
 def test_a_rule_s_name_can_be_an_anchor(rule: Rule) -> None:
     assert rule.value == rule.name.lower().replace("_", "-")
+
+
+def test_nothing_holds_without_anybody_who_vouches() -> None:
+    with pytest.raises(ValueError, match="nobody vouches for it"):
+        Vouching(Standing.HOLDS)
+    for standing in (Standing.FAILS, Standing.UNKNOWN):
+        assert Vouching(standing).vouched == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +15,18 @@ from imgverify.cli.cosign import Asking, with_cosign
 from imgverify.cli.signers import Signers, requirements_of
 from imgverify.oci.digest import Digest
 from imgverify.oci.reference import Reference, Repository, Route
-from imgverify.policy.model import DEFAULT_POLICY
+from imgverify.policy.model import DEFAULT_POLICY, Policy
+from imgverify.signature.keys import PublicKey
 from imgverify.trust.shipped import public_good
-from imgverify.verdict import Equivalent, SubjectLevel, UpstreamResult, Verdict, Vouched
+from imgverify.verdict import (
+    Equivalent,
+    Evidence,
+    SignatureFormat,
+    SubjectLevel,
+    UpstreamResult,
+    Verdict,
+    Vouched,
+)
 from imgverify.verify.question import Question
 from tests.support.attach import Place, attach
 from tests.support.authorities import NOW, public_pem
@@ -257,17 +267,44 @@ UPSTREAM = Reference.parse("registry.example/team/app:1")
 PINNED = Digest.of(b"image")
 
 
-def told_of(folder: Path, *vouched: Vouched, more: bool = False) -> Equivalent:
+def told_of(
+    folder: Path, *lay: Repository, others: tuple[Vouched, ...] = (), more: bool = False
+) -> Equivalent:
     made = SIGSTORE.make(KEY, NEW.manifest)
     file = key_of(made, folder / "k")
-    signers = Signers(file, *(None,) * 6, insecure_ignore_tlog=True, insecure_ignore_sct=False)
+    unsaid: dict[str, Any] = {each.name: None for each in fields(Signers)}
+    unsaid |= {"insecure_ignore_sct": False, "attestations": ()}
+    signers = Signers(**unsaid | {"key": file, "insecure_ignore_tlog": True})
     requires = requirements_of(signers, public_good)
-    policy = DEFAULT_POLICY.also_requiring(requires * (2 if more else 1))
-    verdict = Verdict("app", UpstreamResult(UPSTREAM, PINNED), evidence=vouched)
+    policy = DEFAULT_POLICY.also_requiring(requires)
+    if more:
+        policy = Policy(tuple(replace(each, requires=requires) for each in policy.rules))
+    fingerprint = PublicKey.from_pem(file.read_bytes()).fingerprint
+    said = Evidence(SignatureFormat.COSIGN, None, fingerprint, PINNED, is_signature=True)
+    vouched = Vouched(said, SubjectLevel.PLATFORM, ("registry.example",), lay)
+    found = (*others, *((vouched,) if lay else ()))
+    verdict = Verdict("app", UpstreamResult(UPSTREAM, PINNED), evidence=found)
     asking = Asking(signers, requires, (frozenset(), frozenset()))
     (told,) = with_cosign(asking, [verdict], [Question("app", UPSTREAM, ())], policy)
     assert told.cosign is not None
     return told.cosign
+
+
+def test_a_workflow_is_asked_for_in_cosigns_words(run: Run, pair: Pair, tmp_path: Path) -> None:
+    who = ["--certificate-identity", WHO, "--certificate-oidc-issuer", ISSUER]
+    who += ["--certificate-github-workflow-repository", "team/app", "--trusted-root"]
+    words = words_of(ask(run, pair, *who, root(tmp_path)))
+    at = words.index("--certificate-github-workflow-repository")
+    assert words[at + 1] == "team/app"
+
+
+def test_attestations_are_not_put_into_the_words_for_signatures(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    key = key_of(SIGSTORE.make(KEY, NEW.manifest), tmp_path / "k")
+    told = ask(run, pair, "--key", key, "--attestation", "slsaprovenance1")
+    assert told["cosign"]["commands"] == []
+    assert "attestations are asked for" in told["cosign"]["beyond"][0]
 
 
 def test_what_a_policy_requires_beside_is_said_to_be_left_out(tmp_path: Path) -> None:
@@ -277,10 +314,17 @@ def test_what_a_policy_requires_beside_is_said_to_be_left_out(tmp_path: Path) ->
 
 def test_a_mirror_that_only_an_api_path_leads_to_is_not_cosigns(tmp_path: Path) -> None:
     mirror = Repository(UPSTREAM.registry, "team/app", Route("/mirror/v2"))
-    vouched = Vouched(evidence("app"), SubjectLevel.PLATFORM, ("registry.example",), (mirror,))
-    told = told_of(tmp_path, vouched)
+    told = told_of(tmp_path, mirror)
     assert told.commands == ()
     assert told.beyond[0].startswith("cosign cannot be sent to where ")
+
+
+def test_what_others_signed_and_what_was_attested_is_not_what_is_asked_for(tmp_path: Path) -> None:
+    other = Vouched(evidence("app"), SubjectLevel.PLATFORM, ("elsewhere.example",))
+    (command,) = told_of(tmp_path, UPSTREAM.repository, others=(other,)).commands
+    assert "--new-bundle-format=false" in command
+    (command,) = told_of(tmp_path, others=(other,)).commands
+    assert "--new-bundle-format=false" not in command
 
 
 def test_a_stronger_curve_comes_with_its_hash(run: Run, pair: Pair, tmp_path: Path) -> None:

@@ -1,10 +1,19 @@
 """A policy file on the command line."""
 
+import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from imgverify.cli import app as application
+from imgverify.cli.rules import policy_from
+from imgverify.errors import InputError
+from imgverify.trust.shipped import public_good
+from tests.support.attach import Place, attach
+from tests.support.authorities import NOW, public_pem
 from tests.support.image import multi_platform, put
+from tests.support.signer import ISSUER, SLSA, WHO, Deployment, Specimen
 from tests.unit.cli.conftest import FORGED, NEW, OLD, PATH, TAG, Pair, Run
 
 
@@ -117,3 +126,136 @@ def test_a_pull_delivers_only_the_platforms_that_the_rule_decides_on(
     amd64, *others = (str(each.digest).partition(":")[2] for each in whole.images)
     assert amd64 in names
     assert not names & set(others)
+
+
+# --- signers --------------------------------------------------------------------------------------
+
+SIGSTORE = Deployment()
+
+
+@pytest.fixture
+def then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The throw-away deployment's certificates are of its own time."""
+
+    class Clock:
+        @staticmethod
+        def now(_zone: object) -> datetime:
+            return NOW
+
+    monkeypatch.setattr(application, "datetime", Clock)
+
+
+def signing(folder: Path, pair: Pair, *more: str) -> Path:
+    """Return a policy that names a key and a trusted root, in a folder beside it."""
+    (folder / "trust").mkdir(exist_ok=True)
+    root = folder / "trust" / "root.json"
+    root.write_text(json.dumps(SIGSTORE.trusted_root()), encoding="utf-8")
+    return policy(
+        folder,
+        *rule(
+            pair,
+            "signatures:",
+            "  any-of:",
+            "    - cosign: {key: trust/signer.pub, insecure-ignore-tlog: true}",
+            "attestations:",
+            f"  - predicate-type: {SLSA}",
+            f"    cosign: {{identity: {WHO}, issuer: '{ISSUER}', trusted-root: trust/root.json}}",
+            "    where: [{field: /branch, equals: main}]",
+            *more,
+        ),
+    )
+
+
+def beside(pair: Pair, *specimens: Specimen) -> None:
+    for each in specimens:
+        attach(pair.upstream.shelf, PATH, NEW, each, place=Place.REFERRER)
+
+
+@pytest.mark.usefixtures("then")
+def test_a_file_says_who_has_to_have_signed_and_what_is_attested(
+    run: Run, pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SIGSTORE.make("key alone", NEW.manifest)
+    stating = {"predicateType": SLSA, "predicate": {"branch": "main"}}
+    attestation = SIGSTORE.make("keyless, Rekor v1", NEW.manifest, None, **stating)
+    file = signing(tmp_path, pair)
+    (tmp_path / "trust" / "signer.pub").write_bytes(public_pem(made.signer.key))
+    # Names in the file are of files beside it, wherever one stands.
+    monkeypatch.chdir("/")
+    assert verify(run, pair, file) == 1
+    beside(pair, made)
+    assert verify(run, pair, file) == 1
+    beside(pair, attestation)
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert done.status == 0
+    assert f"signed by key {made.check().evidence.key}" in " ".join(done.out.split())
+    assert f"attested ({SLSA}) by {WHO}" in done.out
+    assert "no word of a transparency-log was asked for" in done.out
+    pulled = run(
+        *("--policy", file, "pull", pair.name(), *pair.options, "--to", f"oci:{tmp_path}/out:1")
+    )
+    assert pulled.status == 0
+    # The caller's requirement comes on top.
+    assert verify(run, pair, file, "--key", str(tmp_path / "trust" / "signer.pub")) == 1
+
+
+@pytest.mark.usefixtures("then")
+def test_a_level_of_warn_does_not_reach_the_command_line(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    made = SIGSTORE.make("key alone", NEW.manifest)
+    file = signing(tmp_path, pair, "level: warn")
+    key = tmp_path / "trust" / "signer.pub"
+    key.write_bytes(public_pem(made.signer.key))
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert done.status == 0
+    for each in ("unsigned", "unattested", "not-enforced"):
+        assert f"{each} (" in done.out
+    assert verify(run, pair, file, "--key", str(key), "--insecure-ignore-tlog") == 1
+
+
+def test_a_file_that_cannot_be_used_is_a_mistake_of_the_line_that_names_it(
+    run: Run, pair: Pair, tmp_path: Path
+) -> None:
+    file = signing(tmp_path, pair)
+    (tmp_path / "trust" / "root.json").write_text("{}", encoding="utf-8")
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert (done.status, done.out) == (2, "")
+    first, second, *_ = done.err.splitlines()
+    assert first.startswith(f"{file}:6:25: the file {tmp_path}/trust/signer.pub cannot be read")
+    assert first.endswith("No such file or directory")
+    assert second.startswith(f"{file}:9:")
+    assert "root.json" in second
+    assert pair.upstream.requests == ()
+
+
+NO_KEYS = {"trust": "Is a directory", '"a\\0b"': "is no name of a file", "policy.yaml": "PEM"}
+
+
+@pytest.mark.parametrize("name", NO_KEYS)
+def test_what_is_no_key_is_a_mistake(run: Run, pair: Pair, tmp_path: Path, name: str) -> None:
+    file = signing(tmp_path, pair)
+    text = file.read_text(encoding="utf-8").replace("trust/signer.pub", name)
+    file.write_text(text, encoding="utf-8")
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"{file}:6:25: ")
+    assert NO_KEYS[name] in done.err.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["signer.pub", "root.json"])
+def test_config_provenance_a_key_that_everybody_may_write_is_refused(
+    run: Run, pair: Pair, tmp_path: Path, name: str
+) -> None:
+    file = signing(tmp_path, pair)
+    made = SIGSTORE.make("key alone", NEW.manifest)
+    (tmp_path / "trust" / "signer.pub").write_bytes(public_pem(made.signer.key))
+    (tmp_path / "trust" / name).chmod(0o646)
+    done = run("--policy", file, "verify", pair.name(), *pair.options)
+    assert done.status == 2
+    assert f"everybody may write to the file {tmp_path}/trust/{name}" in done.err
+
+
+def test_a_policy_that_is_gone_when_it_is_read_is_no_policy(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        policy_from(tmp_path / "gone.yaml", (), public_good)

@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from imgverify.cli import app as application
+from imgverify.signature.identity import Extension
 from tests.support.attach import Place, attach
-from tests.support.authorities import NOW, public_pem
+from tests.support.authorities import NOW, email, public_pem
 from tests.support.fault import When
 from tests.support.faults import Status
-from tests.support.signer import ISSUER, NAME, WHO, Deployment, Specimen
+from tests.support.signer import ISSUER, NAME, SLSA, WHO, Deployment, Specimen
 from tests.unit.cli.conftest import NEW, PATH, Done, Pair, Run
 
 SIGSTORE = Deployment()
 KEYLESS, COSIGN, KEY = "keyless, Rekor v1", "cosign, keyless", "key alone"
+SOMEBODY = ("--certificate-identity", "a", "--certificate-oidc-issuer", "b")
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,7 @@ def test_a_key_is_named_by_its_file(run: Run, pair: Pair, tmp_path: Path) -> Non
     key.write_bytes(public_pem(made.signer.key))
     done = verify(run, pair, "--key", str(key), "--insecure-ignore-tlog")
     assert done.status == 0
-    assert "no word of a transparency-log was asked for" in done.out
+    assert "the check of a transparency log was left out" in done.out
     # Without the option the public instance's log has to have it.
     assert verify(run, pair, "--key", str(key)).status == 1
 
@@ -103,7 +105,62 @@ def test_the_name_that_was_signed_may_be_another(run: Run, pair: Pair, root: Pat
     denied = verify(run, pair, *whom(root))
     assert denied.status == 1
     assert "name-mismatch" in denied.out
+    # The repository is what has to be the same, so nothing else of the image's name is told.
+    assert f"and {pair.upstream.host}/{PATH} is asked for" in denied.out
+    assert "--signed-as" in denied.out
     assert verify(run, pair, *whom(root), "--signed-as", NAME).status == 0
+
+
+def attested(pair: Pair, kind: str) -> Specimen:
+    made = SIGSTORE.make(KEYLESS, NEW.manifest, predicateType=kind)
+    attach(pair.upstream.shelf, PATH, NEW, made, place=Place.REFERRER)
+    return made
+
+
+@pytest.mark.parametrize("word", ["trigger", "sha", "name", "repository", "ref"])
+def test_identity_regex_a_workflow_is_named_by_cosigns_options(
+    run: Run, pair: Pair, root: Path, word: str
+) -> None:
+    number = Extension[f"WORKFLOW_{word.upper()}"].value
+    signer = SIGSTORE.log_in(email(WHO).but(claims=((number, "right"),)))
+    made = SIGSTORE.make(KEYLESS, NEW.manifest, signer)
+    attach(pair.upstream.shelf, PATH, NEW, made, place=Place.REFERRER)
+    option = f"--certificate-github-workflow-{word}"
+    assert verify(run, pair, *whom(root), option, "right").status == 0
+    done = verify(run, pair, *whom(root), option, "righ")
+    assert done.status == 1
+    assert f"claim-mismatch: github-workflow-{word} of the certificate is 'right'" in done.out
+
+
+def test_attestation_type_an_attestation_is_asked_for_by_its_type(
+    run: Run, pair: Pair, root: Path
+) -> None:
+    attested(pair, SLSA)
+    assert verify(run, pair, *whom(root)).status == 1
+    done = verify(run, pair, *whom(root), "--attestation", "slsaprovenance1")
+    assert done.status == 0
+    assert "signatures:" not in done.out
+    line = " ".join(done.out.partition("attestations:")[2].split())
+    assert line.startswith(
+        f"attested ({SLSA}) by {WHO} (login by {ISSUER}), 2026-03-01 12:00:00 UTC by a"
+        f" transparency log; over the manifest {NEW.digest.short}; at {pair.upstream.host}"
+    )
+    report = verify(run, pair, *whom(root), "--attestation", SLSA, "--format", "json").report
+    (evidence,) = report["images"][0]["evidence"]
+    assert (evidence["predicateType"], evidence["isSignature"]) == (SLSA, False)
+    assert (evidence["time"], evidence["clock"]) == ("2026-03-01T12:00:00Z", "transparency-log")
+
+
+def test_attestation_type_each_that_is_asked_for_is_needed(
+    run: Run, pair: Pair, root: Path
+) -> None:
+    attested(pair, SLSA)
+    both = ["--attestation", SLSA, "--attestation", "https://x.example/v1"]
+    done = verify(run, pair, *whom(root), *both)
+    assert done.status == 1
+    assert "unattested" in done.out
+    attested(pair, "https://x.example/v1")
+    assert verify(run, pair, *whom(root), *both).status == 0
 
 
 def test_nothing_found_exit_an_unsigned_image_is_denied(run: Run, pair: Pair, root: Path) -> None:
@@ -146,6 +203,14 @@ def test_an_image_needs_no_mirror_where_its_signer_is_known(
         ("--insecure-ignore-tlog",),
         ("--insecure-ignore-tlog", "--insecure-ignore-sct"),
         ("--signed-as", "a b"),
+        ("--certificate-github-workflow-ref", "refs/heads/main"),
+        ("--key", "k", "--certificate-github-workflow-sha", "a"),
+        ("--attestation", "vuln"),
+        ("--attestation", ""),
+        (*SOMEBODY, "--attestation", "slsa"),
+        (*SOMEBODY, "--attestation", "https://sigstore.dev/cosign/sign/v1"),
+        (*SOMEBODY, "--attestation", "vuln", "--signed-as", "a/b"),
+        (*SOMEBODY, "--certificate-github-workflow-name", ""),
     ],
     ids=" ".join,
 )

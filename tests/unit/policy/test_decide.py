@@ -1,6 +1,6 @@
 """From facts to a decision: what holds for any facts at all."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,7 +11,13 @@ from imgverify.errors import Side
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
-from imgverify.policy.decide import Facts, Purpose, absent_platforms, decide
+from imgverify.policy.decide import (
+    Facts,
+    Purpose,
+    absent_platforms,
+    decide,
+    to_be_vouched_for,
+)
 from imgverify.policy.model import (
     ACCEPTABLE,
     DEFAULT_POLICY,
@@ -22,8 +28,10 @@ from imgverify.policy.model import (
 )
 from imgverify.policy.model import Rule as PolicyRule
 from imgverify.policy.pattern import Pattern
+from imgverify.policy.requirement import Requirement
 from imgverify.verdict import (
     Decision,
+    Evidence,
     Explanation,
     Finding,
     Grade,
@@ -31,10 +39,17 @@ from imgverify.verdict import (
     MirrorResult,
     PlatformChange,
     PlatformState,
+    ResolvedFrom,
     Rule,
+    SignatureFormat,
+    Standing,
+    SubjectLevel,
     UpstreamResult,
     Verdict,
+    Vouched,
+    Vouching,
 )
+from tests.support.signer import Deployment
 
 UPSTREAM = Reference.parse("registry.example/app:1.4")
 MIRROR = Reference.parse("mirror.example/app:1.4")
@@ -129,7 +144,22 @@ def test_stale_tag_freeze_upstream_down_fail_open_a_denial_has_a_reason(
         denied = any(each.decision is Decision.DENY for each in verdict.mirrors)
         assert denied or has_error(seen.findings)
     if seen.upstream.digest is None or not seen.mirrors:
-        assert verdict.decision is Decision.INCONCLUSIVE
+        wrong = any(each.grade is Grade.DIVERGED for each in seen.mirrors)
+        assert verdict.decision is (Decision.DENY if wrong else Decision.INCONCLUSIVE)
+
+
+@given(policies, facts)
+def test_offline_nothing_is_allowed_or_said_to_be_upstreams_without_a_signature(
+    policy: Policy, seen: Facts
+) -> None:
+    upstream = replace(seen.upstream, rung=ResolvedFrom.SIGNATURE)
+    signed = policy.also_requiring((REQUIREMENT,))
+    for standing in (None, Standing.FAILS, Standing.UNKNOWN):
+        vouching = None if standing is None else Vouching(standing)
+        verdict = decide(signed, replace(seen, upstream=upstream, vouching=vouching))
+        assert verdict.decision is not Decision.ALLOW
+        assert verdict.upstream.resolved_from is None
+        assert all(each.decision is not Decision.ALLOW for each in verdict.mirrors)
 
 
 @given(policies, facts)
@@ -146,9 +176,10 @@ def test_a_mirror_that_was_not_graded_is_never_more_than_inconclusive(
 def test_a_pull_is_stopped_by_what_upstream_never_published(policy: Policy, seen: Facts) -> None:
     verdict = decide(policy, seen, Purpose.PULL)
     spoken_for = any(each.rule is Rule.NOT_INDEPENDENT for m in seen.mirrors for each in m.findings)
-    if seen.upstream.digest is None or not seen.mirrors:
+    strange = Grade.DIVERGED in {each.grade for each in seen.mirrors}
+    if not seen.mirrors or (seen.upstream.digest is None and not strange):
         expected = Decision.INCONCLUSIVE
-    elif has_error(seen.findings) or Grade.DIVERGED in {each.grade for each in seen.mirrors}:
+    elif has_error(seen.findings) or strange:
         expected = Decision.DENY
     else:
         expected = Decision.INCONCLUSIVE if spoken_for else Decision.ALLOW
@@ -342,3 +373,90 @@ def test_a_verdict_is_pinned_exactly_if_it_is_allowed(
         return
     with pytest.raises(ValueError, match="does not go with"):
         Verdict("app", result, (), said, decision, pinned)
+
+
+# --- signatures, of the rule and of the caller ----------------------------------------------------
+
+REQUIREMENT = Requirement((Deployment().make("key alone", b"{}").demand,))
+SAME = MirrorResult(MIRROR, Grade.IDENTICAL, Explanation("why"), DIGEST)
+STANDINGS = st.sampled_from([*Standing, None])
+OUTCOMES = {
+    Standing.HOLDS: Decision.ALLOW,
+    Standing.FAILS: Decision.DENY,
+    Standing.UNKNOWN: Decision.INCONCLUSIVE,
+    None: Decision.INCONCLUSIVE,
+}
+
+
+def vouching(standing: Standing | None) -> Vouching | None:
+    if standing is None:
+        return None
+    if standing is Standing.HOLDS:
+        evidence = Evidence(SignatureFormat.BUNDLE, None, DIGEST, DIGEST)
+        return Vouching(standing, (Vouched(evidence, SubjectLevel.PLATFORM, ("a.example",)),))
+    rule = Rule.UNSIGNED if standing is Standing.FAILS else Rule.SIGNATURE_LOOKUP_FAILED
+    return Vouching(standing, (), (Finding(rule, Level.ERROR, "said"),))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A rule's level, and what came of its own requirement and of the caller's, if there are."""
+
+    level: Enforcement
+    required: bool
+    is_asked: bool
+    own: Standing | None
+    asked: Standing | None
+
+    @property
+    def policy(self) -> Policy:
+        requires = (REQUIREMENT,) if self.required else ()
+        asked = (REQUIREMENT,) if self.is_asked else ()
+        return Policy((PolicyRule(enforcement=self.level, requires=requires, asked=asked),))
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(
+            *("app", NOW, UpstreamResult(UPSTREAM, DIGEST), (SAME,)),
+            vouching=vouching(self.asked) if self.is_asked else None,
+            own=vouching(self.own) if self.required else None,
+        )
+
+    @property
+    def warns(self) -> bool:
+        return self.required and self.level is Enforcement.WARN and self.own is Standing.FAILS
+
+    @property
+    def expected(self) -> Decision:
+        outcomes = [OUTCOMES[self.asked]] if self.is_asked else []
+        if self.required and not self.warns:
+            outcomes.append(OUTCOMES[self.own])
+        worst = (Decision.DENY, Decision.INCONCLUSIVE, Decision.ALLOW)
+        return min(outcomes, key=worst.index, default=Decision.ALLOW)
+
+
+@given(
+    st.builds(
+        Case,
+        level=st.sampled_from(Enforcement),
+        required=st.booleans(),
+        is_asked=st.booleans(),
+        own=STANDINGS,
+        asked=STANDINGS,
+    ),
+    st.sampled_from(Purpose),
+)
+def test_both_the_rule_and_the_caller_have_to_be_content(case: Case, purpose: Purpose) -> None:
+    verdict = decide(case.policy, case.facts, purpose)
+    assert verdict.decision is case.expected
+    told = any(each.rule is Rule.NOT_ENFORCED for each in verdict.findings)
+    assert told == (case.warns and case.expected is Decision.ALLOW)
+    digests = to_be_vouched_for(case.policy, case.facts, purpose)
+    assert digests == ((DIGEST,) if case.required or case.is_asked else ())
+
+
+def test_nothing_has_to_be_vouched_for_where_no_rule_is() -> None:
+    policy = Policy((PolicyRule(Pattern.parse("quay.io/**"), requires=(REQUIREMENT,)),))
+    seen = Facts("app", NOW, UpstreamResult(UPSTREAM, DIGEST), (SAME,))
+    assert to_be_vouched_for(policy, seen, Purpose.USE) == ()
+    assert decide(policy, seen).decision is Decision.DENY

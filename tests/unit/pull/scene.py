@@ -10,6 +10,7 @@ from pathlib import Path
 
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Digest
+from imgverify.oci.local import Origin
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.pull.engine import Delivery, pull
@@ -196,7 +197,7 @@ class Watcher:
     def present(self, blob: Descriptor) -> None:
         self.there.append(blob.digest)
 
-    def started(self, blob: Descriptor, source: Repository, offset: int) -> None:
+    def started(self, blob: Descriptor, source: Origin, offset: int) -> None:
         self.sources.append((blob.digest, str(source.registry), offset))
 
     def advanced(self, blob: Descriptor, count: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from imgverify.errors import InputError, Interrupted
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Digest
-from imgverify.oci.reference import Repository
+from imgverify.oci.local import Origin
 from imgverify.store.base import Delivered
 from tests.support.image import AMD64, artifact, release
 from tests.unit.pull.scene import Scene, Watcher, big_image, blob_of, ranges
@@ -117,7 +117,7 @@ class CallingOff(Watcher):
         super().__init__()
         self.cancelled = cancelled
 
-    def started(self, blob: Descriptor, source: Repository, offset: int) -> None:
+    def started(self, blob: Descriptor, source: Origin, offset: int) -> None:
         super().started(blob, source, offset)
         self.cancelled.set()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imgverify.errors import Side
 from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Algorithm, Digest
+from imgverify.oci.local import CopyKind, LocalCopy
 from imgverify.oci.mediatype import DOCKER_LAYER_GZIP, OCI_LAYER_ZSTD, MediaType
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, Repository
@@ -27,6 +29,7 @@ from imgverify.verdict import (
     MirrorResult,
     PlatformChange,
     PlatformState,
+    ResolvedFrom,
     Rule,
     SignatureFormat,
     SignerIdentity,
@@ -295,6 +298,20 @@ def _vouched() -> dict[str, Verdict]:
     }
 
 
+COPY = MirrorResult(
+    LocalCopy(CopyKind.LAYOUT, "images/nginx", "1.27"),
+    Grade.INCONCLUSIVE,
+    Explanation("nobody who was named vouches for it"),
+    digest("a"),
+    coverage=Coverage.MANIFESTS,
+    decision=Decision.DENY,
+)
+OFFLINE = verdict(
+    Decision.ALLOW,
+    replace(COPY, grade=Grade.IDENTICAL, decision=Decision.ALLOW),
+    upstream=UpstreamResult(NGINX, digest("a"), rung=ResolvedFrom.SIGNATURE),
+)
+
 VERDICTS: dict[str, Verdict] = {
     "identical": IDENTICAL,
     "diverged": DIVERGED,
@@ -302,6 +319,13 @@ VERDICTS: dict[str, Verdict] = {
     "repackaged-claimed": REPACKED,
     "upstream-unreachable": UNREACHABLE,
     "no-mirror": NO_MIRROR,
+    "offline": OFFLINE,
+    "offline-denied": verdict(
+        Decision.DENY,
+        COPY,
+        upstream=UpstreamResult(NGINX, rung=ResolvedFrom.SIGNATURE),
+        findings=(finding(Level.ERROR),),
+    ),
     "no-mirror-denied": verdict(Decision.DENY, findings=(finding(Level.ERROR),)),
     "upstream-by-digest": verdict(
         Decision.DENY, upstream=UpstreamResult(NGINX.pinned(digest("a")), digest("a"))

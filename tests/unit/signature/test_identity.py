@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
@@ -276,3 +277,65 @@ def test_what_is_no_certificate_is_refused(deployment: Deployment) -> None:
     ):
         with pytest.raises(Malformed, match="not a certificate"):
             Certificate.parse(wrong)
+
+
+SLOW = [
+    *(
+        "(a+)+b",
+        "(a*)*b",
+        "(?:a+)*b",
+        "(?P<n>a+)+b",
+        "((a+)b)+c",
+        "(a|aa)+b",
+        "(.+){9}b",
+        "(.+){2,10}b",
+    ),
+    *(
+        "([a-z]+/)+x",
+        "(a{2,})*b",
+        "(x(a|b)y)+z",
+        r"(\w+\.?)+@example\.com",
+        "([)]+)+b",
+        "(a+)+?b",
+        "((?>a+)b+)+c",
+        "(?x)a#)))\n(b+)+",
+    ),
+]
+QUICK = [
+    *(".+", "a+b+", "(a|b)c", "(ab)+", "(a+)?b", "(a|b)?c", "[a-z+]+", r"\(a+\)+", "[(]a+[)]+"),
+    *(
+        r"https://github\.com/(acme|beta)/.+",
+        "(?>a+)+b",
+        "a{2}b{3,4}",
+        "[]+)]+",
+        r"(\+)+",
+        "(?i:A)+",
+    ),
+]
+
+
+@pytest.mark.parametrize("pattern", SLOW)
+def test_policy_regex_dos_a_pattern_that_could_try_for_ever_is_refused(pattern: str) -> None:
+    with pytest.raises(InputError, match="repeats what itself repeats"):
+        Matching(pattern)
+
+
+@pytest.mark.parametrize("pattern", QUICK)
+def test_a_pattern_that_repeats_plain_things_is_taken(pattern: str) -> None:
+    assert Matching(pattern).pattern == pattern
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@given(st.text(alphabet="ab()[]*+|\\\\{1,}?:>x# \\n", max_size=24))
+def test_any_pattern_is_taken_or_refused(pattern: str) -> None:
+    for text in (pattern, f"(?x){pattern}"):
+        with suppress(InputError):
+            assert not Matching(text).accepts("")
+
+
+def test_policy_regex_dos_nothing_very_long_is_matched() -> None:
+    assert Matching("a+").accepts("a" * limits.MATCHED_LENGTH)
+    assert not Matching("a+").accepts("a" * (limits.MATCHED_LENGTH + 1))
+    Matching("a" * limits.MATCHED_LENGTH)
+    with pytest.raises(InputError, match="1025 characters; 1024 are the most"):
+        Matching("a" * (limits.MATCHED_LENGTH + 1))

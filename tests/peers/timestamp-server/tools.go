@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools imports the peer's main package, so that go.mod and go.sum pin all that its build needs.
+package tools
+
+import _ "github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server"
