@@ -172,8 +172,8 @@ def _flags(call: _Call, asking: Asking) -> Iterator[str]:
     if needed.timestamps or (call.stamped and certified):
         yield "--use-signed-timestamps"
     if call.format is SignatureFormat.COSIGN:
-        # Beside bundles of any kind cosign would not look at it.
-        yield "--new-bundle-format=false"
+        # Beside bundles of any kind cosign would not look at it, and under a tag alone.
+        yield from ("--new-bundle-format=false", "--experimental-oci11")
     hosts = {each.registry for each in (call.image, call.kept) if each is not None}
     for flag, insecure in zip(("http", "insecure"), asking.insecure, strict=True):
         if hosts & insecure:
