@@ -86,9 +86,9 @@ class Demand:
         if not self.roots:
             msg = "there is no trusted root, so nobody would be believed"
             raise InputError(msg, hint="name a trusted root, or one that is empty for a key alone")
-        if isinstance(self.signer, TrustedKey):
-            return
-        if not any(each.authorities for each in self.roots):
+        # The key first: to look into a root takes time.
+        keyed = isinstance(self.signer, TrustedKey)
+        if not keyed and not any(each.authorities for each in self.roots):
             msg = "no trusted root has an authority for certificates, and no key is named"
             raise InputError(msg, hint="name a trusted root with a certificate authority, or a key")
         if self.predicate_type == COSIGN_SIGN:

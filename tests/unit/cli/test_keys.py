@@ -627,3 +627,6 @@ def test_a_root_that_is_read_late_has_what_a_root_has_and_no_more() -> None:
     (read,) = parse_trusted_roots(read_shipped(PUBLIC_GOOD), late.name)
     assert pieces_of(late) == pieces_of(read)
     assert late.thresholds == read.thresholds
+    assert late == public_good()[0]
+    assert late != read
+    assert hash(late) == hash(public_good()[0])
