@@ -26,7 +26,7 @@ READABLE = {
     "docker-archive:container-libs/common/libimage/testdata/buildkit-docker.tar": "bc79dee9c249",
     f"docker-archive:{SAVED}/hello-world-v25.tar": "ee301c921b8a",
     f"docker-archive:{SAVED}/test_image_1.tar": "6e0b05049ed9",
-    f"docker-archive:{SAVED}/test_image_2.tar:bazel/v1/tarball:test_image_2": "",
+    f"docker-archive:{SAVED}/test_image_2.tar:bazel/v1/tarball:test_image_2": "930705ce23e3",
     f"docker-archive:{SAVED}/test_bundle.tar:test_image_1": "6e0b05049ed9",
     f"oci:{GGCR}/layout/testdata/test_index_one_image": "98ceaf93e482",
     f"oci:{FIXTURES}/delete_image_only_one_image": "eaa95f3cfaac",
