@@ -167,6 +167,8 @@ def _running_fulcio(folder: Path, issuer: Issuer) -> Iterator[str]:
         *(f"--grpc-host={_LOOPBACK}", f"--grpc-port={ports[1]}", f"--metrics-port={ports[2]}"),
         *("--ca=fileca", f"--fileca-cert={folder}/ca.crt", f"--fileca-key={folder}/ca.pem"),
         *(f"--fileca-key-passwd={_PASSWORD}", "--fileca-watch=false", "--ct-log-url="),
+        # Else two on one machine would be in each other's way.
+        f"--legacy-unix-domain-socket=@{folder.name}-fulcio-{ports[0]}",
     ]
     with _serving(folder, "fulcio", command, f"{url}/api/v2/configuration"):
         yield url
