@@ -34,6 +34,7 @@ class Side(enum.StrEnum):
 
     UPSTREAM = "upstream"
     MIRROR = "mirror"
+    SIGNATURES = "signature-repository"
     LOCAL = "local"
 
 

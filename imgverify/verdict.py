@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Digest
-    from imgverify.oci.local import MirrorName
+    from imgverify.oci.local import MirrorName, Origin
     from imgverify.oci.platform import Platform
     from imgverify.oci.reference import Reference
 
@@ -160,11 +160,12 @@ class SubjectLevel(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """Evidence, what it is over, and the registries at which it lay."""
+    """Evidence, what it is over, and the registries and their repositories in which it lay."""
 
     evidence: Evidence
     level: SubjectLevel
     found_at: tuple[str, ...]
+    repositories: tuple[Origin, ...] = ()
 
 
 class Standing(enum.StrEnum):
@@ -343,11 +344,20 @@ class MirrorResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Equivalent:
+    """What cosign would be asked, for a shell, and in words what that leaves unchecked."""
+
+    commands: tuple[str, ...]
+    beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """One image, decided.
 
     `pinned` is upstream's name with the verified digest; it is there exactly if the decision is
     allow, and `pull` takes nothing else for a starting point.
+    `cosign` is there where it was asked for.
     """
 
     requested: str
@@ -357,6 +367,7 @@ class Verdict:
     decision: Decision = Decision.INCONCLUSIVE
     pinned: Reference | None = None
     evidence: tuple[Vouched, ...] = ()
+    cosign: Equivalent | None = None
 
     def __post_init__(self) -> None:
         """Refuse an allowed image without a digest, and a pinned one that was not allowed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 
 import imgverify
+from tests.support.attach import Place, attach
+from tests.support.authorities import public_pem
+from tests.support.image import put, release
+from tests.support.registry import FakeRegistry
+from tests.support.signer import Deployment
 
 SOURCE = Path(imgverify.__file__).read_text(encoding="utf-8")
 
@@ -75,6 +81,49 @@ def test_comparing_an_image_needs_no_cryptography() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "3 [] True"
+
+
+def test_a_signature_by_key_is_verified_without_what_others_need(tmp_path: Path) -> None:
+    """No X.509, no TUF, no table, no policy file: each takes longer to load than the rest."""
+    item, key = release("app", "1"), tmp_path / "key.pub"
+    made = Deployment().make("key alone", item.manifest)
+    key.write_bytes(public_pem(made.signer.key))
+    heavy = {"cryptography.x509", "rfc3161_client", "rich", "ruamel", "sigstore", "tuf"}
+    code = (
+        "import sys; from imgverify.cli.app import execute; status = execute(sys.argv[1:]);"
+        f"print(status, sorted({heavy!r} & set(sys.modules)))"
+    )
+    with FakeRegistry() as registry:
+        put(registry.shelf, "app", item, "1")
+        attach(registry.shelf, "app", item, made, place=Place.REFERRER)
+        words = ["verify", f"{registry.host}/app:1", "--key", str(key), "--insecure-ignore-tlog"]
+        words += ["--insecure-http", registry.host]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["keys", "list"], ["keys", "--help"]])
+def test_only_an_update_loads_the_tuf_client(tmp_path: Path, words: list[str]) -> None:
+    code = (
+        "import sys; from imgverify.cli.app import execute;"
+        f"status = execute({words!r});"
+        "print(status, sorted({'httpx', 'tuf', 'sigstore', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | {"XDG_DATA_HOME": str(tmp_path)},
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_a_bundle_is_verified_without_sigstore_s_own_library(tmp_path: Path) -> None:

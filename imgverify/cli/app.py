@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from imgverify.registry.deadline import Deadline
     from imgverify.registry.hostconfig.choice import HostAccess
     from imgverify.registry.hostconfig.read import HostPlaces
+    from imgverify.signature.trusted import TrustedRoot
     from imgverify.verdict import Verdict
     from imgverify.verify.question import Question
 
@@ -49,6 +50,7 @@ _COMMANDS: Final = {
     "compare": "Compare two references, whatever they are called.",
     "doctor": "Say what a mirror really does, and where this host would look.",
     "pull": "Verify an image, then fetch exactly what was verified.",
+    "keys": "Say whom imgverify believes, and refresh it.",
     "verify-bundle": "Say whether a Sigstore bundle vouches for a file or digest.",
     "demo": "See a tampered mirror caught, on this machine, with nothing set up.",
     "completion": "Print the completion script for a shell.",
@@ -69,11 +71,25 @@ class App:
     policy_file: Path | None
     now: datetime
 
+    @property
+    def trust_home(self) -> Path | None:
+        """Where fetched trust material is kept; None where there is no home."""
+        named, home = os.environ.get("XDG_DATA_HOME", ""), _home()
+        # The specification has it that relative ones are ignored.
+        data = Path(named) if Path(named).is_absolute() else home and home / ".local" / "share"
+        return data / "imgverify" / "trust" if data else None
+
+    def trusted_roots(self) -> tuple[TrustedRoot, ...]:
+        """Return whom to believe where nothing is named."""
+        from imgverify.trust.stored import default_roots  # noqa: PLC0415 - loads cryptography
+
+        return default_roots(self.trust_home)
+
     def policy(self, requires: tuple[Requirement, ...]) -> Policy:
         """Return what is decided by, with what is required of signatures beside."""
         from imgverify.cli.rules import policy_from  # noqa: PLC0415 - after usage errors
 
-        return policy_from(self.policy_file, requires)
+        return policy_from(self.policy_file, requires, self.trusted_roots)
 
     def questions(
         self, images: tuple[str, ...], asked: Asked

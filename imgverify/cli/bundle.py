@@ -18,11 +18,9 @@ from imgverify.signature.identity import Identity
 from imgverify.signature.message import Message
 from imgverify.signature.verify import verify_bundle
 from imgverify.trust.files import read_artifact, read_file, read_key, read_trusted_roots
-from imgverify.trust.shipped import public_good
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from imgverify.cli.app import App
     from imgverify.signature.demand import Signer
 
 
@@ -38,17 +36,17 @@ class Words:
     staging: bool
 
 
-def judge_bundle(artifact: str, words: Words, now: datetime) -> ExitCode:
+def judge_bundle(artifact: str, words: Words, app: App) -> ExitCode:
     """Verify the bundle, and print who vouches for the artifact or why nobody does."""
     signer = _signer(words)
     if words.staging and words.trusted_root is None:
         msg = "the trusted root of the staging instance does not come with imgverify"
         raise InputError(msg, hint="name it with --trusted-root")
-    roots = read_trusted_roots(words.trusted_root) if words.trusted_root else public_good()
+    roots = read_trusted_roots(words.trusted_root) if words.trusted_root else app.trusted_roots()
     data = read_file(words.bundle, limits.BUNDLE_SIZE, "the bundle")
     demand = Demand(signer, roots, kind=Kind.ANYTHING)
     try:
-        verified = verify_bundle(data, _artifact(artifact), demand, now=now)
+        verified = verify_bundle(data, _artifact(artifact), demand, now=app.now)
     except SignatureRejected as error:
         write_report(rejection_line(error), None)
         return ExitCode.DENIED

@@ -13,7 +13,7 @@ from imgverify.cli.connection import Connection
 from imgverify.errors import InputError, InvalidReference
 from imgverify.oci.local import LocalCopy, names_local_copy
 from imgverify.oci.platform import Platform
-from imgverify.oci.reference import Reference, Registry
+from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry.mirrors import (
     Located,
     is_reference,
@@ -45,6 +45,7 @@ class Asked:
     deep: bool = False
     mirrors_from: str | None = None
     offline: bool = False
+    signature_repository: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,12 @@ _DEEP: Final = click.option(
 _OFFLINE: Final = click.option(
     "--offline",
     is_flag=True,
-    help="Ask no registry but the mirrors named; signatures have to vouch for what they have.",
+    help="Ask no registry but those named beside it; signatures have to vouch for what they have.",
+)
+_SIGNATURES: Final = click.option(
+    "--signature-repository",
+    metavar="REPO",
+    help="Look for signatures there, too; what cosign takes from COSIGN_REPOSITORY.",
 )
 _FORMAT: Final = click.option(
     "--format",
@@ -189,7 +195,7 @@ _TOKEN_SERVER: Final = click.option(
 def asks(command: F) -> F:
     """Give a command the options that make up a question, as `asked`."""
     collected = collect(Asked, "asked", command)
-    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(_OFFLINE(collected)))))
+    return _MIRROR(_MIRRORS_FROM(_UPSTREAM(_PLATFORM(_OFFLINE(_SIGNATURES(collected))))))
 
 
 def asks_deep(command: F) -> F:
@@ -288,8 +294,16 @@ def _question(image: str, asked: Asked, host: HostMirrors | None) -> Question:
     by_digest = frozenset(
         each.image.repository for each in endpoints if not each.resolves and each.image not in named
     )
+    kept = asked.signature_repository
     return Question(
-        image, upstream, mirrors, _platforms(asked), asked.deep, by_digest, asked.offline
+        image,
+        upstream,
+        mirrors,
+        _platforms(asked),
+        asked.deep,
+        by_digest,
+        asked.offline,
+        None if kept is None else Repository.parse(kept),
     )
 
 

@@ -52,7 +52,7 @@ def command(
     imgverify pull docker.io/library/nginx:1.27 --mirror mirror.example --to oci:nginx:1.27
     """  # noqa: D301 - click's sign for lines that are kept
     (question,), access = app.questions((image,), asked)
-    policy = app.policy(requirements_of(signers))
+    policy = app.policy(requirements_of(signers, app.trusted_roots))
 
     from imgverify.cli.deliver import Order, deliver  # noqa: PLC0415 - after usage errors
 

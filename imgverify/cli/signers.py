@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from imgverify.policy.requirement import Requirement
     from imgverify.signature.demand import Signer
     from imgverify.signature.identity import Rule
+    from imgverify.signature.trusted import TrustedRoot
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _FILE: Final = click.Path(path_type=Path)
-_WHO: Final = (
+WHO: Final = (
     "use --key, or --certificate-identity and --certificate-oidc-issuer (each may be a -regexp)"
 )
 
@@ -127,8 +128,13 @@ def signs(command: F) -> F:
     return collected
 
 
-def requirements_of(signers: Signers) -> tuple[Requirement, ...]:
-    """Read what is required of signatures, nothing if nothing was said; raises `InputError`."""
+def requirements_of(
+    signers: Signers, default: Callable[[], tuple[TrustedRoot, ...]]
+) -> tuple[Requirement, ...]:
+    """Read what is required of signatures, nothing if nothing was said; raises `InputError`.
+
+    `default` gives whom to believe where nothing is named.
+    """
     if not signers.is_named:
         return ()
     # Here: they load what verifies signatures.
@@ -136,7 +142,6 @@ def requirements_of(signers: Signers) -> tuple[Requirement, ...]:
     from imgverify.signature.demand import Demand, NameRule  # noqa: PLC0415 - as above
     from imgverify.signature.predicate import predicate_type  # noqa: PLC0415 - as above
     from imgverify.trust.files import read_trusted_roots  # noqa: PLC0415 - as above
-    from imgverify.trust.shipped import public_good  # noqa: PLC0415 - as above
     from imgverify.verdict import Skipped  # noqa: PLC0415 - as above
 
     if signers.insecure_ignore_tlog and signers.insecure_ignore_sct:
@@ -148,7 +153,7 @@ def requirements_of(signers: Signers) -> tuple[Requirement, ...]:
     skip = Skipped.SCT if signers.insecure_ignore_sct else None
     demand = Demand(
         _signer(signers),
-        read_trusted_roots(signers.trusted_root) if signers.trusted_root else public_good(),
+        read_trusted_roots(signers.trusted_root) if signers.trusted_root else default(),
         name=NameRule(Reference.parse(signers.signed_as)) if signers.signed_as else None,
         insecure_skip=Skipped.LOG if signers.insecure_ignore_tlog else skip,
     )
@@ -173,7 +178,7 @@ def _signer(signers: Signers) -> Signer:
         claims = ((Extension[f"WORKFLOW_{each.upper()}"], Exactly(text)) for each, text in said)
         return Identity(name, issuer, tuple(claims))
     msg = "say who has to have signed: a key, or an identity together with its issuer"
-    raise InputError(msg, hint=_WHO)
+    raise InputError(msg, hint=WHO)
 
 
 def _rule(text: str | None, regexp: str | None) -> Rule | None:
@@ -181,7 +186,7 @@ def _rule(text: str | None, regexp: str | None) -> Rule | None:
 
     if text is not None and regexp is not None:
         msg = f"{text!r} and the pattern {regexp!r} are named for the same thing"
-        raise InputError(msg, hint=_WHO)
+        raise InputError(msg, hint=WHO)
     if regexp is not None:
         return Matching(regexp)
     return None if text is None else Exactly(text)

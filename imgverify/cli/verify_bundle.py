@@ -40,4 +40,4 @@ def command(app: App, /, *, artifact: str, **words: Any) -> ExitCode:  # noqa: A
     """  # noqa: D301 - click's sign for lines that are kept
     from imgverify.cli.bundle import Words, judge_bundle  # noqa: PLC0415 - loads cryptography
 
-    return judge_bundle(artifact, Words(**words), app.now)
+    return judge_bundle(artifact, Words(**words), app)

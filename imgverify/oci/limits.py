@@ -47,11 +47,21 @@ HOST_LENGTH: Final = 253
 TAG_LENGTH: Final = 128
 MEDIA_TYPE_LENGTH: Final = 255
 DISPLAY_LENGTH: Final = 512
+#: Characters of a command that is shown to be copied.
+COSIGN_COMMAND: Final = 16384
 
 # Signatures. An SBOM in an attestation has megabytes, all else is small.
 BUNDLE_SIZE: Final = 16 * MIB
 TRUSTED_ROOT_SIZE: Final = 4 * MIB
 KEY_FILE_SIZE: Final = 1 * MIB
+# What the TUF client of python-tuf allows; its own bounds, written down.
+TUF_ROOT_SIZE: Final = 512_000
+TUF_TIMESTAMP_SIZE: Final = 16_384
+TUF_SNAPSHOT_SIZE: Final = 2_000_000
+TUF_TARGETS_SIZE: Final = 5_000_000
+TUF_ROTATIONS: Final = 256
+TUF_DELEGATIONS: Final = 32
+TUF_STATE_SIZE: Final = 4 * KIB
 ARTIFACT_SIZE: Final = 64 * MIB
 CERTIFICATE_SIZE: Final = 64 * KIB
 TIMESTAMP_SIZE: Final = 64 * KIB

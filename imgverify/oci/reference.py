@@ -119,6 +119,15 @@ class Repository:
             hint = "names are lower case: letters, digits, and . _ - between them"
             raise InvalidReference(msg, hint=hint)
 
+    @staticmethod
+    def parse(text: str) -> Repository:
+        """Read a repository's name as `docker pull` would; raises `InvalidReference`."""
+        repository, tag, digest = _split(text)
+        if tag is not None or digest is not None:
+            msg = f"{_shown(text)} is an image, not a repository"
+            raise InvalidReference(msg, hint=f"write {repository}")
+        return repository
+
     def __str__(self) -> str:
         """Return the canonical name, such as `docker.io/library/nginx`."""
         return f"{self.registry}/{self.path}"

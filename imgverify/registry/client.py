@@ -112,6 +112,10 @@ class Network:
         """Return a repository as one side of a comparison."""
         return RemoteRepository(self._session, repository, side, self.deadline)
 
+    def open(self, url: httpx.URL) -> httpx.Response:
+        """Ask any host for a document as nobody; the answer is still to be read, and closed."""
+        return self._session.open(url, self.deadline.within(limits.REQUEST_TIMEOUT))
+
     @property
     def rate_limits(self) -> Mapping[Registry, RateLimit]:
         """What each registry that said so still allows, as it said last."""

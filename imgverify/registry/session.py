@@ -338,6 +338,11 @@ class Session:
             self._peers.get(host, ())
         )
 
+    def open(self, url: httpx.URL, deadline: Deadline) -> httpx.Response:
+        """Ask any host for a document: with no credentials, and no redirect is followed."""
+        headers = {"User-Agent": f"imgverify/{__version__}", "Accept-Encoding": "identity"}
+        return self._exchange(httpx.Request("GET", url, headers=headers), deadline)
+
     def _count(self) -> None:
         with self._lock:
             if self._allowance is not None and self.sent >= self._allowance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
@@ -38,6 +39,22 @@ def origin_url(registry: Registry, *, secure: bool) -> httpx.URL:
     return httpx.URL(f"{'https' if secure else 'http'}://{registry}/")
 
 
+def repository_url(text: str) -> httpx.URL | None:
+    """Read the address of a repository of files, as a user wrote it; None where it is none.
+
+    Text that two parsers could read differently is none.
+    """
+    if len(text) > limits.URL_LENGTH or not _URL.fullmatch(text) or "\\" in text:
+        return None
+    try:
+        url = httpx.URL(text)
+        registry_of(url)
+    except (httpx.InvalidURL, ValueError, Malformed):
+        return None
+    plain = url.scheme in _DEFAULT_PORTS and _AUTHORITY.match(str(url))
+    return url if plain and not url.query and not url.fragment else None
+
+
 def resolve_server_url(base: httpx.URL, text: str) -> httpx.URL:
     """Resolve a URL that a server sent in answer to a request for `base`.
 
@@ -68,9 +85,15 @@ def registry_of(url: httpx.URL) -> Registry:
     host = f"[{bare}]" if ":" in bare else bare
     port = url.port if url.port != _DEFAULT_PORTS.get(url.scheme) else None
     try:
-        return Registry.parse(host if port is None else f"{host}:{port}")
+        return _registry(host if port is None else f"{host}:{port}")
     except InvalidReference as error:
         raise Malformed(error.message) from None
+
+
+@lru_cache(maxsize=64)
+def _registry(text: str) -> Registry:
+    """Read what every request is asked about several times."""
+    return Registry.parse(text)
 
 
 def is_among(url: httpx.URL, registries: Collection[Registry]) -> bool:

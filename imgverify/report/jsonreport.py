@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imgverify.oci.local import MirrorName
     from imgverify.verdict import (
         ConfigChange,
+        Equivalent,
         Explanation,
         Finding,
         LayerChange,
@@ -59,6 +60,7 @@ def _overall(verdicts: Sequence[Verdict]) -> Decision:
 
 def _image(verdict: Verdict) -> _Object:
     rung = verdict.upstream.resolved_from
+    asked = {"cosign": _cosign(verdict.cosign)} if verdict.cosign else {}
     return {
         "requested": _name(verdict.requested),
         "upstream": {
@@ -70,6 +72,7 @@ def _image(verdict: Verdict) -> _Object:
         "mirrors": [_mirror(each) for each in verdict.mirrors],
         "pinned": _reference(verdict.pinned) if verdict.pinned else None,
         "evidence": [_vouched(each) for each in verdict.evidence],
+        **asked,
         "findings": [_finding(each) for each in verdict.findings],
         "decision": verdict.decision.value,
     }
@@ -151,6 +154,13 @@ def _vouched(vouched: Vouched) -> _Object:
         "verifiedWith": [escape(each) for each in evidence.verified_with],
         "skipped": [each.value for each in evidence.skipped],
         "foundAt": [escape(each) for each in vouched.found_at],
+    }
+
+
+def _cosign(equivalent: Equivalent) -> _Object:
+    return {
+        "commands": [escape(each, limits.COSIGN_COMMAND) for each in equivalent.commands],
+        "beyond": [escape(each) for each in equivalent.beyond],
     }
 
 

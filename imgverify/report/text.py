@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgverify.oci.local import MirrorName
-    from imgverify.verdict import Finding, MirrorResult, Verdict
+    from imgverify.verdict import Equivalent, Finding, MirrorResult, Verdict
 
 _WORDS: Final = {
     Decision.ALLOW: "ALLOWED",
@@ -108,6 +108,8 @@ def _image(verdict: Verdict, style: _Style) -> list[str]:
     details = [block for each in verdict.mirrors if (block := _details(each, verdict, style))]
     if evidence := _evidence(verdict, style):
         details.append(evidence)
+    if verdict.cosign is not None:
+        details.append(_cosign(verdict.cosign))
     if findings := _findings(verdict, style):
         details.append(findings)
     for block in details:
@@ -230,6 +232,16 @@ def _evidence(verdict: Verdict, style: _Style) -> list[str]:
             where = ", ".join(map(escape, each.found_at))
             lines += style.prose(f"{evidence_line(each.evidence)}; over {over}; at {where}", 4)
     return lines
+
+
+def _cosign(equivalent: Equivalent) -> list[str]:
+    # Not broken into lines: what is copied has to be whole.
+    commands = [f"    {escape(each, limits.COSIGN_COMMAND)}" for each in equivalent.commands]
+    return [
+        "  the same of cosign:",
+        *commands,
+        *(f"    # {escape(each)}" for each in equivalent.beyond),
+    ]
 
 
 def _findings(verdict: Verdict, style: _Style) -> list[str]:

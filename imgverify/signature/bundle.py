@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final, Self
 from imgverify.errors import LimitExceeded, Malformed, Reason, SignatureRejected
 from imgverify.oci import limits
 from imgverify.oci.digest import Algorithm, Digest
-from imgverify.signature.certificate import Certificate, load_certificate
-from imgverify.signature.chain import issued
 from imgverify.signature.document import Fields
 from imgverify.signature.dsse import ENVELOPE_FIELDS, Envelope
 from imgverify.signature.logentry import ENTRY_FIELDS, LogEntry
@@ -17,6 +15,8 @@ from imgverify.signature.material import Material
 
 if TYPE_CHECKING:
     from cryptography import x509
+
+    from imgverify.signature.certificate import Certificate
 
 _VERSIONS: Final = {
     "application/vnd.dev.sigstore.bundle+json;version=0.1": 1,
@@ -112,8 +112,19 @@ def _signer(
     if (kind == "certificate") != (version == 3):  # noqa: PLR2004 - the version that changed it
         msg = f"a bundle of version 0.{version} has no field {kind!r}"
         raise Malformed(msg)
+    return *_certificates(material, kind), ""
+
+
+def _certificates(material: Fields, kind: str) -> tuple[Certificate, tuple[x509.Certificate, ...]]:
+    # Here: X.509 takes long to load, and a signature by a key has none.
+    from imgverify.signature.certificate import (  # noqa: PLC0415 - as above
+        Certificate,
+        load_certificate,
+    )
+    from imgverify.signature.chain import issued  # noqa: PLC0415 - as above
+
     if kind == "certificate":
-        return Certificate.parse(material.fields(kind, _RAW).data("rawBytes")), (), ""
+        return Certificate.parse(material.fields(kind, _RAW).data("rawBytes")), ()
     chain = material.fields(kind, frozenset({"certificates"}))
     raw = chain.objects("certificates", _RAW, limits.CERTIFICATES)
     if not raw:
@@ -124,7 +135,7 @@ def _signer(
     if any(issued(each, each) for each in along):
         msg = "the certificate chain holds a root, and whom to trust is not for a bundle to say"
         raise Malformed(msg)
-    return Certificate.parse(leaf), along, ""
+    return Certificate.parse(leaf), along
 
 
 def _timestamps(material: Fields) -> tuple[bytes, ...]:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from imgverify.errors import LimitExceeded, Malformed
-from imgverify.signature.certificate import Certificate, Pem, decode_pem, load_chain
 from imgverify.signature.document import Fields, decode_base64
 from imgverify.signature.logentry import LogEntry
 from imgverify.signature.material import Material
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography import x509
+
+    from imgverify.signature.certificate import Certificate
 
 SIMPLE_SIGNING: Final = "application/vnd.dev.cosign.simplesigning.v1+json"
 DSSE: Final = "application/vnd.dsse.envelope.v1+json"
@@ -50,14 +53,26 @@ class Layer:
         timestamp = annotations.get(TIMESTAMP, "")
         material = Material(
             certificate=_certificate(pem.encode()) if pem else None,
-            along=load_chain(chain.encode()) if chain else (),
+            along=_chain(chain.encode()) if chain else (),
             entries=(LogEntry.from_annotation(promise.encode()),) if promise else (),
             timestamps=(_timestamp(timestamp.encode()),) if timestamp else (),
         )
         return cls(payload, decode_base64(signature, "the signature"), material)
 
 
+def _chain(pem: bytes) -> tuple[x509.Certificate, ...]:
+    from imgverify.signature.certificate import load_chain  # noqa: PLC0415 - seldom, loads X.509
+
+    return load_chain(pem)
+
+
 def _certificate(pem: bytes) -> Certificate:
+    from imgverify.signature.certificate import (  # noqa: PLC0415 - keys alone do without X.509
+        Certificate,
+        Pem,
+        decode_pem,
+    )
+
     kind, der = decode_pem(pem)
     if kind is not Pem.CERTIFICATE:
         msg = "a bare key stands where the signer's certificate has to be"

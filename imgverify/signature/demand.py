@@ -86,8 +86,9 @@ class Demand:
         if not self.roots:
             msg = "there is no trusted root, so nobody would be believed"
             raise InputError(msg, hint="name a trusted root, or one that is empty for a key alone")
-        bare = not any(each.authorities for each in self.roots)
-        if bare and not isinstance(self.signer, TrustedKey):
+        if isinstance(self.signer, TrustedKey):
+            return
+        if not any(each.authorities for each in self.roots):
             msg = "no trusted root has an authority for certificates, and no key is named"
             raise InputError(msg, hint="name a trusted root with a certificate authority, or a key")
         if self.predicate_type == COSIGN_SIGN:
@@ -107,11 +108,15 @@ class Demand:
 
         A key belongs to no deployment: where one of the roots has a log, it needs a log's word.
         """
-        own, more, skip = root.thresholds, self.at_least, self.insecure_skip
-        keyed = isinstance(self.signer, TrustedKey)
-        logs = max(each.thresholds.logs for each in self.roots) if keyed else own.logs
+        more, skip = self.at_least, self.insecure_skip
+        if isinstance(self.signer, TrustedKey):
+            # Nothing is asked of the roots where nothing depends on it: to read one takes time.
+            logged = skip is not Skipped.LOG
+            logs = max(each.thresholds.logs for each in self.roots) if logged else 0
+            return Thresholds(max(logs, more.logs) if logged else 0, 0, more.timestamps)
+        own = root.thresholds
         return Thresholds(
-            logs=0 if skip is Skipped.LOG else max(logs, more.logs),
-            scts=0 if keyed or skip is Skipped.SCT else max(own.scts, more.scts),
-            timestamps=max(0 if keyed else own.timestamps, more.timestamps),
+            logs=0 if skip is Skipped.LOG else max(own.logs, more.logs),
+            scts=0 if skip is Skipped.SCT else max(own.scts, more.scts),
+            timestamps=max(own.timestamps, more.timestamps),
         )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Malformed, Reason, SignatureRejected
 from imgverify.oci.digest import Algorithm
-from imgverify.signature.certificate import Pem, decode_pem
 from imgverify.signature.document import Fields, decode_base64
 
 if TYPE_CHECKING:
@@ -209,6 +208,8 @@ def _check_digest(fields: Fields, name: str, message: Message) -> None:
 
 
 def _check_signer(pem: bytes, signature: Signature) -> None:
+    from imgverify.signature.certificate import Pem, decode_pem  # noqa: PLC0415 - loads X.509
+
     try:
         kind, data = decode_pem(pem)
     except Malformed:

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from imgverify.errors import Reason, SignatureRejected
 from imgverify.oci import limits
-from imgverify.signature.chain import check_usage, find_path, is_issued_within
 from imgverify.signature.entrybody import Signature
 from imgverify.signature.identity import Identity
-from imgverify.signature.sct import verify_scts
 from imgverify.signature.trusted import TrustedKey
 from imgverify.verdict import Clock, SignerIdentity
 
@@ -146,6 +144,8 @@ class _Trial:
 
     def by_certificate(self, certificate: Certificate, signer: Identity | Subject) -> Vouched:
         """Check what vouches for a certificate, that it was valid then, and whom it names."""
+        from imgverify.signature.chain import check_usage  # noqa: PLC0415 - loads X.509
+
         check_usage(certificate.x509, for_code=isinstance(signer, Identity))
         authorities = self._authorities(certificate)
         moments, witnesses = self._moments()
@@ -171,6 +171,8 @@ class _Trial:
         return moments, tuple(dict.fromkeys(witnesses))
 
     def _authorities(self, certificate: Certificate) -> tuple[CertificateAuthority, ...]:
+        from imgverify.signature.chain import is_issued_within  # noqa: PLC0415 - as above
+
         found = tuple(
             each
             for each in self.root.authorities
@@ -202,11 +204,11 @@ class _Trial:
         return found
 
     def _stamped(self) -> list[Moment]:
-        found, authorities = [], self.root.timestamp_authorities
+        found = []
         for each in self.signed.material.timestamps:
             from imgverify.signature.timestamp import verify_timestamp  # noqa: PLC0415 - if needed
 
-            stamp = verify_timestamp(each, self.signed.stamped, authorities)
+            stamp = verify_timestamp(each, self.signed.stamped, self.root.timestamp_authorities)
             if stamp is not None:
                 found.append(stamp)
         if len({each.authority.chain[0] for each in found}) < self.needed.timestamps:
@@ -249,6 +251,8 @@ class _Trial:
         time: datetime,
         witness: str,
     ) -> tuple[CertificateAuthority, Path]:
+        from imgverify.signature.chain import find_path  # noqa: PLC0415 - as above
+
         leaf = certificate.x509
         for each in authorities:
             path = find_path(leaf, each, self.signed.material.along, time)
@@ -264,6 +268,8 @@ class _Trial:
         raise SignatureRejected(msg, Reason.CERTIFICATE_UNTRUSTED)
 
     def _check_scts(self, certificate: Certificate, path: Path) -> tuple[str, ...]:
+        from imgverify.signature.sct import verify_scts  # noqa: PLC0415 - as above
+
         issuer = path[1] if len(path) > 1 else path[0]
         logs = verify_scts(certificate.x509, issuer, self.root, self.needed.scts)
         return tuple(f"certificate log {each.name}" for each in logs)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 from imgverify.errors import ContentError, InputError
 from imgverify.oci import limits
 from imgverify.oci.digest import Algorithm, Digest
-from imgverify.signature.certificate import load_chain
-from imgverify.signature.chain import issued
 from imgverify.signature.keys import PublicKey
 from imgverify.signature.message import Message
 from imgverify.signature.trusted import (
@@ -111,6 +109,8 @@ def _log(path: Path) -> TransparencyLog:
 
 
 def _authorities(paths: Sequence[Path]) -> tuple[CertificateAuthority, ...]:
+    from imgverify.signature.chain import issued  # noqa: PLC0415 - loads X.509
+
     found = [each for path in paths for each in _certificates(path)]
     roots = [each for each in found if issued(each, each)]
     if found and not roots:
@@ -125,6 +125,8 @@ def _named(chain: tuple[Certificate, ...]) -> CertificateAuthority:
 
 
 def _certificates(path: Path) -> tuple[Certificate, ...]:
+    from imgverify.signature.certificate import load_chain  # noqa: PLC0415 - as above
+
     data = read_file(path, limits.KEY_FILE_SIZE, "the certificate file")
     try:
         return load_chain(data)

@@ -8,26 +8,26 @@ from imgverify.errors import InputError
 from imgverify.policy.named import Files
 from imgverify.trust.files import read_key, read_trusted_roots
 from imgverify.trust.shared import refuse_shared
-from imgverify.trust.shipped import public_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from imgverify.policy.named import Named
+    from imgverify.signature.trusted import TrustedRoot
 
 T = TypeVar("T")
 
 
-def read_named(named: Named, folder: Path) -> Files:
-    """Read files by their names, which are relative to `folder`.
+def read_named(named: Named, folder: Path, shipped: tuple[TrustedRoot, ...]) -> Files:
+    """Read files by their names, which are relative to `folder`; `shipped` needs no name.
 
     One that cannot be used is an error in its place: the policy's reader knows the line.
     """
     return Files(
         keys=_read_all(named.keys, folder, read_key),
         roots=_read_all(named.roots, folder, read_trusted_roots),
-        shipped=public_good(),
+        shipped=shipped,
     )
 
 

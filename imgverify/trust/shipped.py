@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imgverify.trust.trustedroot import parse_trusted_roots
+from imgverify.trust.trustedroot import late_root
 
 if TYPE_CHECKING:
     from imgverify.signature.trusted import TrustedRoot
 
 PUBLIC_GOOD: Final = "sigstore-public-good.trusted_root.json"
+PUBLIC_GOOD_TUF: Final = "sigstore-public-good.tuf_root.json"
+PUBLIC_GOOD_NAME: Final = "the public Sigstore instance"
+#: When both were taken: what was fetched before is older.
+SHIPPED_ON: Final = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def read_shipped(name: str) -> bytes:
@@ -25,4 +30,4 @@ def read_shipped(name: str) -> bytes:
 
 def public_good() -> tuple[TrustedRoot, ...]:
     """Return the trusted root of Sigstore's public instance."""
-    return parse_trusted_roots(read_shipped(PUBLIC_GOOD), "the public Sigstore instance")
+    return (late_root(read_shipped(PUBLIC_GOOD), PUBLIC_GOOD_NAME),)

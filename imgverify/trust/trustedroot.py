@@ -6,13 +6,13 @@ A file holds one root, or one on each line, as `gh attestation trusted-root` pri
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
 
 from imgverify.errors import ContentError, InputError, Malformed, SignatureRejected
 from imgverify.oci import limits
 from imgverify.oci.strictjson import loads
-from imgverify.signature.certificate import load_certificate
 from imgverify.signature.document import Fields
 from imgverify.signature.keys import PublicKey
 from imgverify.signature.trusted import (
@@ -59,6 +59,34 @@ def parse_trusted_roots(data: bytes, name: str) -> tuple[TrustedRoot, ...]:
     except ContentError as error:
         msg = f"{name} is not a trusted root: {error.message}"
         raise InputError(msg, hint="write it as `cosign trusted-root create` does") from error
+
+
+def late_root(data: bytes, name: str) -> TrustedRoot:
+    """Return a trusted root that is read once something of it is asked for.
+
+    For bytes that were read before: what is wrong with them comes up in the middle of things.
+    """
+    return _LateRoot(name, data)
+
+
+class _LateRoot(TrustedRoot):
+    """Fills itself at the first question; about a signature by a key alone none is asked."""
+
+    __slots__ = ("_data",)
+    _data: bytes
+
+    def __init__(self, name: str, data: bytes) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "_data", data)
+
+    def __getattr__(self, attribute: str) -> object:
+        # Called for what is not there, which is each field but the name until now.
+        names = {each.name for each in fields(TrustedRoot)}
+        if attribute in names:
+            whole = _root(self._data, self.name)
+            for each in names:
+                object.__setattr__(self, each, getattr(whole, each))
+        return object.__getattribute__(self, attribute)
 
 
 def _is_document(line: bytes) -> bool:
@@ -122,6 +150,8 @@ def _authorities(fields: Fields, name: str) -> tuple[CertificateAuthority, ...]:
 
 
 def _authority(fields: Fields) -> CertificateAuthority:
+    from imgverify.signature.certificate import load_certificate  # noqa: PLC0415 - loads X.509
+
     known = frozenset({"certificates"})
     chain = fields.fields("certChain", known).objects("certificates", _RAW, limits.CERTIFICATES)
     certificates = tuple(load_certificate(each.data("rawBytes")) for each in chain)

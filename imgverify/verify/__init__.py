@@ -27,7 +27,7 @@ from imgverify.verdict import (
 from imgverify.verify.failure import finding_of
 from imgverify.verify.judge import Case, failed_mirror, grade_mirror
 from imgverify.verify.offline import gather_offline, require_answerable
-from imgverify.verify.parallel import all_or_raise, attempt
+from imgverify.verify.parallel import all_or_raise, attempt, each_image
 from imgverify.verify.platforms import published, unpublished
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
@@ -35,6 +35,7 @@ from imgverify.verify.route import route_findings
 from imgverify.verify.way import Way
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from imgverify.oci.digest import Digest
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from imgverify.verify.resolve import Moment
     from imgverify.verify.way import Source
 
-__all__ = ["Question", "platforms_of", "verify", "verify_for_pull"]
+__all__ = ["Question", "platforms_of", "verify", "verify_all", "verify_for_pull"]
 
 
 def verify(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -57,6 +58,17 @@ def verify(question: Question, network: Network, policy: Policy, now: datetime) 
     `InputError` for a question that cannot be asked.
     """
     return _decided(question, network, policy, now, purpose=Purpose.USE)
+
+
+def verify_all(
+    questions: Sequence[Question], network: Network, policy: Policy, now: datetime
+) -> tuple[Verdict, ...]:
+    """Do what `verify` does for several images, some at a time; verdicts are in order.
+
+    What is wrong with one image stops no other; what raises calls off the rest.
+    """
+    tasks = [partial(verify, each, network, policy, now) for each in questions]
+    return each_image(tasks, network.deadline.cancelled)
 
 
 def verify_for_pull(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -87,6 +99,9 @@ def _decided(
             "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
         )
         raise InputError(msg, hint=hint)
+    if question.signatures and not any(each.all_required for each in policy.rules):
+        msg = f"signatures are looked for at {question.signatures}, and nobody has to have signed"
+        raise InputError(msg, hint="name who has to (--key, --certificate-identity)")
     asked = replace(
         question,
         platforms=platforms_of(question, policy),
@@ -124,13 +139,21 @@ def _vouchings(
     )
     inquiry = Inquiry((own, asked), question.platforms, now)
     try:
-        told = vouch_for_all(digests, inquiry, Places(tuple(places)))
+        told = vouch_for_all(digests, inquiry, Places(tuple(places), _apart(question, way)))
     except (SourceError, ContentError) as error:
         finding = Finding(
             Rule.SIGNATURE_LOOKUP_FAILED, Level.ERROR, error.message, error.side, error.hint
         )
         told = (Vouching(Standing.UNKNOWN, (), (finding,)),) * 2
     return told[0] if own else None, told[1] if asked else None
+
+
+def _apart(question: Question, way: Way) -> tuple[Source, ...]:
+    """Return where signatures are kept apart from the image, if that is another place at all."""
+    kept = question.signatures
+    images = {each.repository for each in question.mirrors}
+    images |= set() if question.offline else {question.upstream.repository}
+    return () if kept is None or kept in images else (way.network.at(kept, Side.SIGNATURES),)
 
 
 def _gather(question: Question, way: Way, now: datetime, *, thorough: bool) -> Facts:

@@ -9,8 +9,11 @@ from imgverify.errors import ContentError, SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
 _WORKERS: Final = 8
+#: Each may ask a host as often at a time as there are workers.
+_IMAGES: Final = 4
 
 T = TypeVar("T")
 Outcome: TypeAlias = T | SourceError | ContentError
@@ -28,8 +31,27 @@ def attempt_all(tasks: Sequence[Callable[[], T]]) -> tuple[Outcome[T], ...]:
     """Do tasks side by side, and return their outcomes in order."""
     if len(tasks) <= 1:
         return tuple(map(attempt, tasks))
-    with ThreadPoolExecutor(min(_WORKERS, len(tasks))) as pool:
-        return tuple(pool.map(attempt, tasks))
+    # The caller's own thread does the first: to start another takes as long as a quick answer.
+    with ThreadPoolExecutor(min(_WORKERS, len(tasks)) - 1) as pool:
+        rest = pool.map(attempt, tasks[1:])
+        return (attempt(tasks[0]), *rest)
+
+
+def each_image(tasks: Sequence[Callable[[], T]], cancelled: Event) -> tuple[T, ...]:
+    """Do what may itself fan out, for some images at a time; results are in order.
+
+    A failure of a source is no exception here; any other calls off the rest, and is raised.
+    """
+    if len(tasks) <= 1:
+        return tuple(each() for each in tasks)
+    with ThreadPoolExecutor(min(_IMAGES, len(tasks))) as pool:
+        futures = [pool.submit(each) for each in tasks]
+        try:
+            return tuple(each.result() for each in futures)
+        except BaseException:
+            cancelled.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def all_or_raise(tasks: Sequence[Callable[[], T]]) -> tuple[T, ...]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imgverify.oci.digest import Digest
     from imgverify.oci.local import MirrorName, Origin
     from imgverify.oci.platform import Platform
-    from imgverify.oci.reference import Reference
+    from imgverify.oci.reference import Reference, Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Question:
     digest that upstream's tag names.
     `offline` is to ask nobody but the mirrors that are named: signatures alone then say what
     upstream published.
+    `signatures` is a repository that signatures are kept in, besides those of the image.
     """
 
     requested: str
@@ -36,6 +37,7 @@ class Question:
     deep: bool = False
     by_digest: frozenset[Origin] = frozenset()
     offline: bool = False
+    signatures: Repository | None = None
 
     def __post_init__(self) -> None:
         """Refuse to hold an image against itself."""

@@ -62,3 +62,5 @@ def _sides(question: Question) -> Iterator[tuple[Registry, Side]]:
     for mirror in question.mirrors:
         if not isinstance(mirror, LocalCopy):
             yield mirror.registry, Side.MIRROR
+    if question.signatures is not None:
+        yield question.signatures.registry, Side.SIGNATURES

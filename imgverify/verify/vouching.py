@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
     from imgverify.oci.descriptor import Descriptor
     from imgverify.oci.digest import Content, Digest
+    from imgverify.oci.local import Origin
     from imgverify.oci.manifest import Manifest
     from imgverify.oci.platform import Platform
     from imgverify.policy.requirement import Requirement
     from imgverify.signature.attached import Attached
+    from imgverify.verdict import Evidence
     from imgverify.verify.way import Source
 
 T = TypeVar("T")
@@ -41,9 +43,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where signatures may lie: at upstream, at mirrors, and wherever else they are kept."""
+    """Where signatures may lie: beside the image at upstream and mirrors, and apart from it."""
 
     repositories: tuple[Source, ...]
+    apart: tuple[Source, ...] = ()
 
     def read(self, digest: Digest) -> Manifest | Index:
         """Return a document from the first place that has it, by its digest.
@@ -66,11 +69,11 @@ class Places:
 
     def attachments(self, digest: Digest) -> tuple[tuple[Source, Attachments], ...]:
         """Return what each place has beside a digest."""
-        tasks = [partial(find_attachments, each, digest) for each in self.repositories]
-        outcomes = attempt_all(tasks)
+        places = (*self.repositories, *self.apart)
+        outcomes = attempt_all([partial(find_attachments, each, digest) for each in places])
         return tuple(
             (place, Attachments(failures=(outcome,)) if isinstance(outcome, Exception) else outcome)
-            for place, outcome in zip(self.repositories, outcomes, strict=True)
+            for place, outcome in zip(places, outcomes, strict=True)
         )
 
 
@@ -100,14 +103,15 @@ class _Reading:
 
     def vouched(self, requirement: Requirement) -> tuple[Vouched, ...]:
         return tuple(
-            Vouched(evidence, self.level, self._places_of(attached))
+            _vouched(evidence, self.level, self._places_of(attached))
             for attached, evidence in self.of(requirement).evidence
         )
 
-    def _places_of(self, attached: Attached) -> tuple[str, ...]:
-        return tuple(
-            str(place.repository.registry) for place, there in self.lying if attached in there.found
-        )
+    def _places_of(self, attached: Attached) -> tuple[Origin, ...]:
+        return tuple(place.repository for place, there in self.lying if attached in there.found)
+
+    def side_of(self, attached: Attached) -> Side:
+        return next(place.side for place, there in self.lying if attached in there.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,10 @@ def _holding(
     return parts if all(each.of(requirement).holds for each in parts) else ()
 
 
+def _vouched(evidence: Evidence, level: SubjectLevel, lay: tuple[Origin, ...]) -> Vouched:
+    return Vouched(evidence, level, tuple(dict.fromkeys(str(each.registry) for each in lay)), lay)
+
+
 def _skipped(vouched: tuple[Vouched, ...]) -> tuple[Finding, ...]:
     """Say which checks the caller left out."""
     skipped = dict.fromkeys(each for one in vouched for each in one.evidence.skipped)
@@ -278,19 +286,22 @@ def _failures(reading: _Reading) -> tuple[Finding, ...]:
 def _objections(requirement: Requirement, readings: tuple[_Reading, ...]) -> tuple[Finding, ...]:
     """Say why a requirement does not hold: what does not count, or that nothing is there."""
     refused = [
-        (reading, error)
+        (reading, attached, error)
         for reading in readings
         if not reading.of(requirement).holds
-        for _, error in reading.of(requirement).rejected
+        for attached, error in reading.of(requirement).rejected
     ]
     # One that was not found, where a place could not be read, may be there.
     unknown = any(there.broken or there.failures for one in readings for _, there in one.lying)
-    is_there = any(each.reason is not Reason.PREDICATE_MISMATCH for _, each in refused)
-    said = [(one, f"{each.reason.value}: {each.message}", each.hint) for one, each in refused]
+    is_there = any(each.reason is not Reason.PREDICATE_MISMATCH for *_, each in refused)
+    said = [
+        (one, one.side_of(attached), f"{each.reason.value}: {each.message}", each.hint)
+        for one, attached, each in refused
+    ]
     broken = [
-        (reading, each.message, each.hint)
+        (reading, place.side, each.message, each.hint)
         for reading in readings
-        for _, there in reading.lying
+        for place, there in reading.lying
         for each in there.broken
     ]
     rejections = tuple(
@@ -299,10 +310,10 @@ def _objections(requirement: Requirement, readings: tuple[_Reading, ...]) -> tup
             Level.ERROR,
             f"{_A[bool(requirement.predicate_types)]} of {reading.digest.short} does not count:"
             f" {message}",
-            Side.UPSTREAM,
+            side,
             hint,
         )
-        for reading, message, hint in [*said, *broken][: limits.SIGNATURE_FINDINGS]
+        for reading, side, message, hint in [*said, *broken][: limits.SIGNATURE_FINDINGS]
     )
     absent = () if is_there or unknown else _absent(requirement, readings[0])
     return (*absent, *rejections)

@@ -7,6 +7,7 @@ Ends with 1 if a goal is missed, and with 2 if a row is void.
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import scenarios  # noqa: E402 - the path is set above
+from tests.benchmarks import scenarios, signed  # noqa: E402 - the path is set above
 from tests.benchmarks.measure import InvalidRunError, race  # noqa: E402 - as above
 from tests.support.processes import running_registry  # noqa: E402 - as above
 
@@ -33,6 +34,8 @@ MEGABYTE = 1_000_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; returns the exit status."""
     options = _options(arguments)
+    # As an installation has it, also where the environment forbids to write bytecode.
+    compileall.compile_dir(ROOT / "imgverify", quiet=1)
     try:
         missed = [*_all(options)]
     except InvalidRunError as error:
@@ -48,16 +51,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="counted runs of each pull")
     parser.add_argument("--starts", type=int, default=21, help="counted runs of each start")
     parser.add_argument("--size", type=int, default=1000, help="size of the image in MB")
-    parser.add_argument("--only", choices=["pull", "start"], help="one part of it")
+    parser.add_argument("--pairs", type=int, default=9, help="counted runs of signed images")
+    parser.add_argument("--only", choices=["pull", "start", "signed"], help="one part of it")
     return parser.parse_args(arguments)
 
 
 def _all(options: argparse.Namespace) -> Iterator[str]:
-    if options.only != "pull":
+    if options.only in (None, "start"):
         with _stand(1) as stand:
             for pair in (*scenarios.starts(), scenarios.small_verify(stand)):
                 yield from _start(pair, options.starts)
-    if options.only != "start":
+    if options.only in (None, "signed"):
+        yield from _signed(options.pairs)
+    if options.only in (None, "pull"):
         with _stand(options.size) as stand:
             yield from _pull(stand, options.rounds, options.size)
 
@@ -73,6 +79,18 @@ def _stand(size: int) -> Iterator[scenarios.Stand]:
             hosts.append(stack.enter_context(running_registry("docker-registry", folder / name)))
             scenarios.fill(layout, hosts[-1])
         yield scenarios.Stand(hosts[0], hosts[1], folder / "out")
+
+
+def _signed(runs: int) -> Iterator[str]:
+    cosign = signed.found_cosign()
+    if cosign is None:
+        print("\nsigned images: not measured, cosign is not on this machine; next: make peers")
+        return
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        host = stack.enter_context(running_registry("docker-registry", folder / "registry"))
+        for pair in signed.pairs(signed.sign_images(host, folder, cosign)):
+            yield from _start(pair, runs)
 
 
 def _start(pair: tuple[Contender, Contender, float], runs: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ import pytest
 from imgverify.cli import app as application
 from imgverify.cli.rules import policy_from
 from imgverify.errors import InputError
+from imgverify.trust.shipped import public_good
 from tests.support.attach import Place, attach
 from tests.support.authorities import NOW, public_pem
 from tests.support.image import multi_platform, put
@@ -257,4 +258,4 @@ def test_config_provenance_a_key_that_everybody_may_write_is_refused(
 
 def test_a_policy_that_is_gone_when_it_is_read_is_no_policy(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
-        policy_from(tmp_path / "gone.yaml", ())
+        policy_from(tmp_path / "gone.yaml", (), public_good)

@@ -220,3 +220,24 @@ def test_issuer_required_words_that_name_nobody_are_refused(
     done = verify(run, pair, *words)
     assert (done.status, done.out) == (2, "")
     assert pair.upstream.requests == ()
+
+
+def test_signatures_may_lie_in_a_repository_of_their_own(
+    run: Run, pair: Pair, root: Path, tmp_path: Path
+) -> None:
+    made = SIGSTORE.make(KEYLESS, NEW.manifest)
+    attach(pair.mirror.shelf, "kept/here", NEW, made, place=Place.REFERRER)
+    assert verify(run, pair, *whom(root)).status == 1
+    there = ["--signature-repository", f"{pair.mirror.host}/kept/here"]
+    assert verify(run, pair, *whom(root), *there).status == 0
+    to = ["--to", f"oci:{tmp_path}/out:1"]
+    assert run("pull", pair.name(), *pair.options, *whom(root), *there, *to).status == 0
+
+
+@pytest.mark.parametrize("name", ["kept/here:1", "kept/here@sha256:" + "0" * 64, "", "Kept"])
+def test_a_signature_repository_is_the_name_of_a_repository(
+    run: Run, pair: Pair, root: Path, name: str
+) -> None:
+    done = verify(run, pair, *whom(root), "--signature-repository", name)
+    assert (done.status, done.out) == (2, "")
+    assert pair.upstream.requests == ()

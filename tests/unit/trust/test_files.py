@@ -23,7 +23,7 @@ from imgverify.trust.files import (
     read_key,
     read_trusted_roots,
 )
-from imgverify.trust.shipped import PUBLIC_GOOD, public_good, read_shipped
+from imgverify.trust.shipped import PUBLIC_GOOD, PUBLIC_GOOD_TUF, public_good, read_shipped
 from tests.support.authorities import SIGNED, Issuer, new_key, pem_of, public_pem, spki
 from tests.support.translog import compact
 
@@ -143,12 +143,13 @@ def test_what_comes_along_is_what_sigstore_published() -> None:
     """The bytes are those in Sigstore's own package, which took them over TUF."""
     store = resources.files("sigstore") / "_store" / "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
     assert read_shipped(PUBLIC_GOOD) == (store / "trusted_root.json").read_bytes()
+    assert read_shipped(PUBLIC_GOOD_TUF) == (store / "root.json").read_bytes()
 
 
 def test_every_shipped_file_is_described() -> None:
     page = (KEYS / "README.md").read_text(encoding="utf-8")
     shipped_files = [each for each in KEYS.iterdir() if each.name != "README.md"]
-    assert {each.name for each in shipped_files} == {PUBLIC_GOOD}
+    assert {each.name for each in shipped_files} == {PUBLIC_GOOD, PUBLIC_GOOD_TUF}
     for each in shipped_files:
         digest = hashlib.sha256(each.read_bytes()).hexdigest()
         assert f"`{each.name}`" in page
