@@ -79,6 +79,15 @@ class _LateRoot(TrustedRoot):
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_data", data)
 
+    def __eq__(self, other: object) -> bool:
+        # By what was read, so that telling two requirements apart asks nothing of the root.
+        if not isinstance(other, _LateRoot):
+            return NotImplemented
+        return (self.name, self._data) == (other.name, other._data)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self._data))
+
     def __getattr__(self, attribute: str) -> object:
         # Called for what is not there, which is each field but the name until now.
         names = {each.name for each in fields(TrustedRoot)}
