@@ -128,7 +128,7 @@ def _compared(
     rule: PolicyRule, facts: Facts, judged: tuple[MirrorResult, ...], purpose: Purpose
 ) -> Decision:
     """Decide by all but signatures."""
-    if not (judged or rule.all_required):
+    if not (judged or rule.needs_signatures):
         return Decision.INCONCLUSIVE
     if facts.upstream.digest is None:
         # A copy whose bytes are not what it says itself needs nobody else's word.
@@ -165,7 +165,7 @@ def _signable(
     spoke of: who uses that mirror needs signatures of its own. A pull delivers one digest.
     """
     rule = policy.rule_for(facts.upstream.reference.repository)
-    if rule is None or not rule.all_required:
+    if rule is None or not rule.needs_signatures:
         return ()
     different = (
         each.digest

@@ -55,9 +55,9 @@ class Rule:
             raise ValueError(msg)
 
     @property
-    def all_required(self) -> tuple[Requirement, ...]:
-        """All that has to hold of signatures and attestations, whoever says so."""
-        return tuple(dict.fromkeys((*self.requires, *self.asked)))
+    def needs_signatures(self) -> bool:
+        """Whether anything has to hold of signatures or attestations, whoever says so."""
+        return bool(self.requires or self.asked)
 
 
 @dataclass(frozen=True, slots=True)

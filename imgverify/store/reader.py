@@ -154,7 +154,9 @@ class CopyReader:
         index = self._bytes(INDEX_FILE, limits.LAYOUT_INDEX_SIZE)
         if index is None:
             raise self._lacks(INDEX_FILE)
-        return documents.entries_of(index)
+        entries = documents.entries_of(index)
+        # Of an image that was saved by its ID Docker lists nothing there.
+        return None if not entries and self._copy.kind is CopyKind.DOCKER else entries
 
     def _read_saved(self) -> tuple[SavedImage, ...]:
         if self._copy.kind is not CopyKind.DOCKER:

@@ -79,8 +79,8 @@ class _LateRoot(TrustedRoot):
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "_data", data)
 
-    # By its bytes: what it says need not be known for that.
     def __eq__(self, other: object) -> bool:
+        # By what was read, so that telling two requirements apart asks nothing of the root.
         if not isinstance(other, _LateRoot):
             return NotImplemented
         return (self.name, self._data) == (other.name, other._data)

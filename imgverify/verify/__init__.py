@@ -92,14 +92,14 @@ def _decided(
     if rule is None:
         return unmatched(question.requested, question.upstream)
     if question.offline:
-        require_answerable(question, signed=bool(rule.all_required))
-    elif not question.mirrors and not rule.all_required:
+        require_answerable(question, signed=rule.needs_signatures)
+    elif not question.mirrors and not rule.needs_signatures:
         msg = f"there is nothing to hold {question.requested} against"
         hint = (
             "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
         )
         raise InputError(msg, hint=hint)
-    if question.signatures and not any(each.all_required for each in policy.rules):
+    if question.signatures and not any(each.needs_signatures for each in policy.rules):
         msg = f"signatures are looked for at {question.signatures}, and nobody has to have signed"
         raise InputError(msg, hint="name who has to (--key, --certificate-identity)")
     asked = replace(

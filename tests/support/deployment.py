@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -39,6 +41,10 @@ _PASSWORD = "throw-away"
 _AUDIENCE = "sigstore"
 _DAY = timedelta(days=1)
 _ATTEMPTS = 3
+# Where timestamp-server shows its metrics, whatever it is told, or ends. Others are waited for,
+# which are there as long as it takes to sign all images.
+_METRICS = 2112
+_WITHIN = 900.0
 
 T = TypeVar("T")
 
@@ -140,6 +146,19 @@ def _has(url: str) -> bool:
         return False
 
 
+def _await_free(port: int) -> None:
+    """Wait until nobody listens on a port."""
+    until = time.monotonic() + _WITHIN
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((_LOOPBACK, port), 2).close()
+        except OSError:
+            return
+        time.sleep(0.1)
+    message = f"something else listens on port {port}, which timestamp-server needs for its metrics"
+    raise TimeoutError(message)
+
+
 @contextlib.contextmanager
 def _serving(folder: Path, name: str, command: list[str], ready: str) -> Iterator[None]:
     """Run a service until the block ends; it is there when `ready` answers."""
@@ -167,6 +186,8 @@ def _running_fulcio(folder: Path, issuer: Issuer) -> Iterator[str]:
         *(f"--grpc-host={_LOOPBACK}", f"--grpc-port={ports[1]}", f"--metrics-port={ports[2]}"),
         *("--ca=fileca", f"--fileca-cert={folder}/ca.crt", f"--fileca-key={folder}/ca.pem"),
         *(f"--fileca-key-passwd={_PASSWORD}", "--fileca-watch=false", "--ct-log-url="),
+        # Else two on one machine would be in each other's way.
+        f"--legacy-unix-domain-socket=@{folder.name}-fulcio-{ports[0]}",
     ]
     with _serving(folder, "fulcio", command, f"{url}/api/v2/configuration"):
         yield url
@@ -174,6 +195,7 @@ def _running_fulcio(folder: Path, issuer: Issuer) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _running_timestamps(folder: Path) -> Iterator[str]:
+    _await_free(_METRICS)
     port = free_port()
     url = f"http://{_LOOPBACK}:{port}"
     command = [

@@ -103,8 +103,11 @@ def running(
 ) -> Iterator[None]:
     """Run a program from when it is ready to the end of the `with` block.
 
-    One that `keeps_nothing` is not given the time to leave in order.
+    One that `keeps_nothing` is not given the time to leave in order, and ends with this process
+    however that does.
     """
+    if keeps_nothing:
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
     try:

@@ -41,7 +41,8 @@ _KEYLESS = (
     *("--certificate-identity", WHO, "--certificate-oidc-issuer", "{issuer}"),
     *("--trusted-root", "{root}"),
 )
-_NO_SCT = ("--insecure-ignore-sct",)
+_OFFLINE = ("--offline",)
+_NO_SCT = ("--insecure-ignore-sct", *_OFFLINE)
 
 
 def _keyed(kind: str, form: str, **more: tuple[str, ...]) -> Recipe:
@@ -79,7 +80,7 @@ RECIPES: Mapping[str, Recipe] = {
     "layer-rsa": _keyed("rsa", "layer"),
     "layer-ed25519": _keyed("ed25519", "layer"),
     "layer-key-logged": Recipe(
-        "layer", ("--key", "{p256.key}", *_OLD_LOG), ("--key", "{p256}", *_WITH_ROOT)
+        "layer", ("--key", "{p256.key}", *_OLD_LOG), ("--key", "{p256}", *_WITH_ROOT), _OFFLINE
     ),
     "layer-keyless": Recipe("layer", _OLD_FULCIO, _KEYLESS, _NO_SCT),
     "layer-keyless-again": Recipe("layer", _OLD_FULCIO, _KEYLESS, _NO_SCT),
@@ -95,11 +96,13 @@ RECIPES: Mapping[str, Recipe] = {
         "bundle",
         ("--key", "{p256.key}", *_config("new-config")),
         ("--key", "{p256}", *_WITH_ROOT),
+        _OFFLINE,
     ),
     "bundle-key-old-log": Recipe(
         "bundle",
         ("--key", "{p256.key}", *_config("old-config")),
         ("--key", "{p256}", *_WITH_ROOT),
+        _OFFLINE,
     ),
     "bundle-keyless": Recipe(
         "bundle",
@@ -139,6 +142,7 @@ RECIPES: Mapping[str, Recipe] = {
         # RSA gives the same signature again, and a log takes the same up once.
         sign=("--key", "{rsa.key}", "--annotations", "{place}", *_config("new-config")),
         trust=("--key", "{rsa}", *_WITH_ROOT),
+        only=_OFFLINE,
     ),
     # What each version does only when it is told to.
     "layer-by-3": replace(

@@ -106,6 +106,16 @@ class Dockerd:
         tried = [each for each in said if "Trying to pull " in each]
         return [each.partition(" from ")[2].partition(" v2")[0] for each in tried]
 
+    def save(self, repository: str, tag: str) -> bytes:
+        """Pull, which has to succeed, and return what `docker save` writes."""
+        query = urlencode({"fromImage": repository, "tag": tag})
+        status, body = self._ask("POST", f"/images/create?{query}")
+        assert status == http.client.OK, body
+        assert b"errorDetail" not in body, body
+        status, body = self._ask("GET", f"/images/{repository}:{tag}/get")
+        assert status == http.client.OK, body[:500]
+        return body
+
     def reload(self) -> str:
         """Have it read its configuration again; returns what it logs about that."""
         before = len(self.log.read_text(encoding="utf-8"))

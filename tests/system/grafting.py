@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-_SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
+_LAYERS = {
+    "layer": "application/vnd.dev.cosign.simplesigning.v1+json",
+    "attestation": "application/vnd.dsse.envelope.v1+json",
+}
 _BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _EMPTY = str(mediatype.OCI_EMPTY)
@@ -61,16 +64,28 @@ class Taken:
 
 def take(signed: Signed) -> Taken:
     """Read the only signature of an image."""
-    ((layer, data),) = layers_beside(signed)
+    (only,) = take_all(signed)
+    return only
+
+
+def take_all(signed: Signed) -> list[Taken]:
+    """Read all signatures or attestations of an image."""
+    layers = [each for carrier in _carriers(signed) for each in carrier["layers"]]
+    return [_taken(signed, each, _get(signed, f"blobs/{each['digest']}")) for each in layers]
+
+
+def _taken(signed: Signed, layer: Document, data: bytes) -> Taken:
     if signed.form == "bundle":
         return Taken(signed, json.loads(data))
     return Taken(signed, {"payload": data.decode(), "annotations": layer["annotations"]})
 
 
-def layers_beside(signed: Signed) -> list[tuple[Document, bytes]]:
-    """Read all signatures or attestations of an image: what is said of each, and its bytes."""
-    layers = [each for carrier in _carriers(signed) for each in carrier["layers"]]
-    return [(each, _get(signed, f"blobs/{each['digest']}")) for each in layers]
+def are_alike(part: Part, one: Taken, other: Taken) -> bool:
+    """Tell whether two checkpoints are of one tree, which was signed twice: either will do."""
+    if part.name != "checkpoint" or not part.get(other.document):
+        return False
+    notes = (part.get(each.document)["envelope"].split("\n")[:3] for each in (one, other))
+    return len(set(map(tuple, notes))) == 1
 
 
 def put_beside(signed: Signed, document: Document, repository: str) -> str:
@@ -101,14 +116,14 @@ def put_beside(signed: Signed, document: Document, repository: str) -> str:
             }
             _push(signed.host, repository, index, tag)
     else:
-        _push(signed.host, repository, manifest, f"{tag}.sig")
+        _push(signed.host, repository, manifest, f"{tag}.{_SUFFIXES[signed.form]}")
     return f"{signed.host}/{repository}@{digest}"
 
 
 def _layer(form: str, document: Document) -> tuple[bytes, str, dict[str, str]]:
     if form == "bundle":
         return json.dumps(document).encode(), _BUNDLE, {}
-    return document["payload"].encode(), _SIMPLE, document["annotations"]
+    return document["payload"].encode(), _LAYERS[form], document["annotations"]
 
 
 def _entry(data: bytes, kind: str) -> Document:

@@ -202,3 +202,23 @@ def test_signed_in_both_forms_by_different_keys(signed_stage: Stage, kind: str) 
     # Where cosign finds a bundle, it looks at nothing else.
     for version in (2, 3):
         assert not ask_cosign(signed_stage, replace(layer, version=version), layer.reference)
+
+
+@in_both
+@pytest.mark.parametrize("form", ["layer", "bundle"])
+def test_signatures_in_another_repository(signed_stage: Stage, kind: str, form: str) -> None:
+    one = signed_stage.find(kind, f"{form}-p256")
+    repository, item = f"team/{form}-kept-apart", image_of(f"{form}-kept-apart")
+    signed = replace(one, repository=repository, digest=publish(one.host, repository, item))
+    kept = f"{one.host}/signatures/{form}"
+    cosign = signed_stage.cosign(signed.version)
+    words = filled(RECIPES[one.name].sign, signed_stage.files)
+    cosign.do("sign", "--yes", *words, signed.reference, COSIGN_REPOSITORY=kept)
+    assert not ask_cosign(signed_stage, signed, signed.reference)
+    answer = ask_imgverify(signed.reference, *signed.trust)
+    assert (answer.decision, answer.reasons) == ("deny", ()), answer.messages
+    words = ("verify", *signed.trust, *signed.only, signed.reference)
+    assert cosign.run(*words, COSIGN_REPOSITORY=kept).status == 0
+    there = ("--signature-repository", kept)
+    answer = ask_imgverify(signed.reference, *signed.trust, *there)
+    assert answer.accepted, answer.messages

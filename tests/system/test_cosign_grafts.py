@@ -14,7 +14,7 @@ import pytest
 from imgverify.errors import Reason
 from tests.support.signed import COMPONENTS, KINDS
 from tests.system.cosigned import Answer, ask_cosign, ask_imgverify
-from tests.system.grafting import Document, Taken, put_beside, take
+from tests.system.grafting import Document, Taken, are_alike, put_beside, take
 from tests.unit.signature.grafting import Part
 
 if TYPE_CHECKING:
@@ -162,14 +162,6 @@ def test_rekor_entry_binding_no_part_of_another_signature_fits(
     assert stricter == tried & {*STRICTER}
 
 
-def _are_alike(part: Part, one: Taken, other: Taken) -> bool:
-    """Tell whether two checkpoints are of one tree, which was signed twice: either will do."""
-    if part.name != "checkpoint" or not part.get(other.document):
-        return False
-    notes = (part.get(each.document)["envelope"].split("\n")[:3] for each in (one, other))
-    return len(set(map(tuple, notes))) == 1
-
-
 def _grafts(stage: Stage, target: Taken) -> Iterator[Graft]:
     """Put each part of each other signature of the form in the target's place of it."""
     name = target.signed.name
@@ -178,7 +170,7 @@ def _grafts(stage: Stage, target: Taken) -> Iterator[Graft]:
             other = take(stage.find(kind_of(name), donor))
             for part in target.parts:
                 document = target.having(part, other)
-                if document is not None and not _are_alike(part, target, other):
+                if document is not None and not are_alike(part, target, other):
                     yield Graft(part.name, donor, document)
 
 

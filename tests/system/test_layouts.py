@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from tests.support.attach import Place, attach
 from tests.support.authorities import public_pem
 from tests.support.image import AMD64, docker, put
 from tests.support.registry import FakeRegistry
+from tests.support.runtimes import running_dockerd
 from tests.support.signer import NAME, Deployment
 from tests.system.commands import TIMEOUT, Done, copy, imgverify, skopeo
 from tests.unit.verify.world import NEW, NEW_AMD64, OLD, PATH, TAG
@@ -126,6 +128,21 @@ def test_what_skopeo_copies_is_identical_or_proven_the_same(
             assert mirror["grade"] == wanted, done.out
             assert mirror["reference"] == name
             assert mirror["explanation"]["proven"] is (wanted == "repackaged")
+
+
+@pytest.mark.system("docker.io")
+def test_what_docker_saves_is_proven_the_same(registry: FakeRegistry, tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text("{}")
+    with running_dockerd(tmp_path / "docker", tmp_path / "daemon.json") as dockerd:
+        saved = dockerd.save(f"{registry.host}/{PATH}", "amd64")
+    name, file = f"{registry.host}/{PATH}:amd64", tmp_path / "saved.tar"
+    for data in (saved, gzip.compress(saved)):
+        file.write_bytes(data)
+        for copied in (f"docker-archive:{file}", f"docker-archive:{file}:{name}"):
+            done = imgverify("compare", name, copied, "--format", "json", plain=(registry.host,))
+            (mirror,) = done.image["mirrors"]
+            assert mirror["grade"] == "repackaged", done.out
+            assert mirror["explanation"]["proven"] is True
 
 
 def test_what_skopeo_converts_is_told(registry: FakeRegistry, tmp_path: Path) -> None:

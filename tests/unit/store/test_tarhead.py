@@ -18,6 +18,7 @@ from tests.support.copies import archive_of
 
 BLOCK = tarfile.BLOCKSIZE
 STYLES = [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]
+SPLIT = f"{'a' * 90}/{'b' * 90}"
 
 
 def read(data: bytes) -> Mapping[str, Member]:
@@ -129,6 +130,10 @@ def test_tar_loop_bomb_a_size_that_is_none_is_refused(field: bytes) -> None:
     """A negative size made the standard library's reader go round for ever."""
     with pytest.raises(ContentError):
         read(changed(written(member("a")), 124, field))
+
+
+def test_a_name_in_two_fields_is_put_together() -> None:
+    assert read(written(member(SPLIT), style=tarfile.USTAR_FORMAT)).keys() == {SPLIT}
 
 
 def test_a_size_beyond_octal_digits_is_read() -> None:

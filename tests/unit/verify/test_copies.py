@@ -160,6 +160,19 @@ def test_docker_s_archive_over_a_layout_keeps_the_digest(pair: World, tmp_path: 
     assert grade(judge(pair, f"docker-archive:{file}:other:1.4")) is Grade.MISSING
 
 
+def test_docker_s_archive_over_a_layout_that_lists_nothing_is_read_by_docker_s_list(
+    pair: World, tmp_path: Path
+) -> None:
+    """So `docker save` writes an image that has no name."""
+    put(pair.upstream.shelf, PATH, NEW_AMD64, TAG)
+    files = saved_layout(NEW_AMD64, "docker.io/team/app", "1.4")
+    files["index.json"] = b'{"schemaVersion": 2, "manifests": null}'
+    file = archive_of(tmp_path / "saved.tar", files)
+    verdict = judge(pair, f"docker-archive:{file}")
+    assert (grade(verdict), only(verdict).explanation.proven) == (Grade.REPACKAGED, True)
+    assert grade(judge(pair, f"oci-archive:{file}")) is Grade.MISSING
+
+
 def test_archive_load_two_lists_of_images_that_differ_are_denied(
     pair: World, tmp_path: Path
 ) -> None:
