@@ -16,6 +16,7 @@
     │  ├─ DigestMismatch
     │  ├─ LimitExceeded
     │  ├─ Malformed
+    │  ├─ Unparsable            a file in which images are looked for; carries line and column
     │  └─ SignatureRejected     exit 1: a signature that does not hold; carries a `Reason`
     ├─ StoreError               exit 4: verified, but not stored
     └─ Interrupted              exit 130
@@ -206,6 +207,15 @@ class LimitExceeded(ContentError):
 
 class Malformed(ContentError):
     """The bytes do not follow their specification."""
+
+
+class Unparsable(ContentError):
+    """A file in which images are looked for cannot be read; `line` and `column` count from 1."""
+
+    def __init__(self, message: str, *, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
 
 
 class SignatureRejected(ContentError):

@@ -139,3 +139,14 @@ EXPANSION_FREE: Final = 10 * MIB
 EXPANSION_MEMBERS: Final = 1_000_000
 EXPANDED_SIZE: Final = 64 * GIB
 BLOB_SIZE: Final = 128 * GIB
+
+# Looking for references in files. Rendered charts have megabytes, schemas nest deep.
+GATE_FILE_SIZE: Final = 4 * MIB
+GATE_FILES: Final = 10_000
+GATE_ENTRIES: Final = 200_000
+GATE_FOLDER_DEPTH: Final = 64
+GATE_REFERENCES: Final = 10_000
+YAML_DEPTH: Final = 128
+YAML_NODES: Final = 500_000
+SUBSTITUTION_DEPTH: Final = 8
+STAGES: Final = 1000

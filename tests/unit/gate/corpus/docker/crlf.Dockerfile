@@ -1,0 +1,4 @@
+FROM alpine:3.20 AS a
+RUN true \
+  && false
+FROM alpine:3.19

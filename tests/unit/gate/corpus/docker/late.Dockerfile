@@ -1,0 +1,2 @@
+FROM alpine:3.20
+# syntax=not/this:1

@@ -1,0 +1,3 @@
+FROM alpine:3.20
+RUN <<EOF
+FROM not/this:1
