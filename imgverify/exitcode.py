@@ -11,6 +11,7 @@ from imgverify.verdict import Decision
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from imgverify.gate.outcome import Outcome
     from imgverify.verdict import Verdict
 
 
@@ -37,6 +38,13 @@ def of_decisions(decisions: Collection[Decision]) -> ExitCode:
     if not decisions:
         return ExitCode.USAGE
     return ExitCode.ALLOWED if set(decisions) == {Decision.ALLOW} else ExitCode.INCONCLUSIVE
+
+
+def of_outcome(outcome: Outcome) -> ExitCode:
+    """Return what follows for a gate; nothing found is 2, unless that is allowed."""
+    if outcome.is_empty and not outcome.allow_empty:
+        return ExitCode.USAGE
+    return of_decisions([outcome.decision])
 
 
 def of_error(error: BaseException) -> ExitCode:

@@ -71,6 +71,14 @@ class Rule(enum.StrEnum):
     SIGNATURE_REJECTED = "signature-rejected"
     SIGNATURE_LOOKUP_FAILED = "signature-lookup-failed"
     SIGNATURE_NOT_CARRIED = "signature-not-carried"
+    NOT_ACCEPTED = "not-accepted"
+    UNRESOLVABLE = "unresolvable-reference"
+    UNREADABLE = "unreadable-file"
+
+    @property
+    def help_uri(self) -> str:
+        """Where it is explained."""
+        return f"{HELP_URI}#{self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class Finding:
     @property
     def help_uri(self) -> str:
         """Where the rule is explained."""
-        return f"{HELP_URI}#{self.rule.value}"
+        return self.rule.help_uri
 
 
 class SignatureFormat(enum.StrEnum):

@@ -25,7 +25,7 @@ from imgverify.cli.output import (
     tell,
     tell_error,
 )
-from imgverify.errors import ImgverifyError
+from imgverify.errors import ImgverifyError, InputError
 from imgverify.exitcode import ExitCode, of_error
 from imgverify.report.escape import escape
 from imgverify.version import __version__
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from imgverify.policy.requirement import Requirement
     from imgverify.registry.client import Network
     from imgverify.registry.deadline import Deadline
-    from imgverify.registry.hostconfig.choice import HostAccess
+    from imgverify.registry.hostconfig.choice import HostAccess, HostMirrors
     from imgverify.registry.hostconfig.read import HostPlaces
     from imgverify.signature.trusted import TrustedRoot
     from imgverify.verdict import Verdict
@@ -49,6 +49,8 @@ _COMMANDS: Final = {
     "verify": "Say whether a mirror would give what upstream published.",
     "compare": "Compare two references, whatever they are called.",
     "doctor": "Say what a mirror really does, and where this host would look.",
+    "gate": "Verify every image that files name: manifests, Dockerfiles, pipelines.",
+    "pin": "Write the verified digest behind every image that files name.",
     "pull": "Verify an image, then fetch exactly what was verified.",
     "keys": "Say whom imgverify believes, and refresh it.",
     "verify-bundle": "Say whether a Sigstore bundle vouches for a file or digest.",
@@ -97,18 +99,36 @@ class App:
         """Read what is asked, with this host's configuration where that was asked for."""
         from imgverify.cli.options import questions_from  # noqa: PLC0415 - it needs this module
 
+        host = self._host(asked)
+        questions = questions_from(images, asked, host)
+        return questions, self._access(host, questions)
+
+    def questions_each(
+        self, images: tuple[str, ...], asked: Asked
+    ) -> tuple[tuple[Question | InputError, ...], HostAccess | None]:
+        """Do what `questions` does for images that files name, each on its own."""
+        from imgverify.cli.options import questions_each  # noqa: PLC0415 - as above
+
+        host = self._host(asked)
+        read = questions_each(images, asked, host)
+        return read, self._access(host, [each for each in read if not isinstance(each, InputError)])
+
+    def _host(self, asked: Asked) -> HostMirrors | None:
         if asked.mirrors_from is None:
-            return questions_from(images, asked), None
+            return None
         from imgverify.registry.hostconfig.choice import HostMirrors  # noqa: PLC0415 - seldom
         from imgverify.registry.hostconfig.read import read_hosts  # noqa: PLC0415 - as above
 
-        host = HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, host_places(None)))
-        questions = questions_from(images, asked, host)
+        return HostMirrors(asked.mirrors_from, read_hosts(asked.mirrors_from, host_places(None)))
+
+    def _access(self, host: HostMirrors | None, questions: Sequence[Question]) -> HostAccess | None:
+        if host is None:
+            return None
         upstreams = [each.upstream for each in questions]
         for each in (mirror for upstream in upstreams for mirror in host.mirrors(upstream)):
             for note in each.notes:
                 self.detail(f"  {escape(f'{each.image.registry}: {note}')}")
-        return questions, host.access(upstreams)
+        return host.access(upstreams)
 
     @contextmanager
     def network(self, manner: Manner, access: HostAccess | None = None) -> Iterator[Network]:
@@ -148,6 +168,14 @@ class App:
         """Say which hosts answered."""
         for line in (line for each in verdicts for line in served_lines(each)):
             self.detail(line)
+
+    def step_summary(self, text: str) -> None:
+        """Add to the page that GitHub shows of a step, where it names a file for that."""
+        from imgverify.cli.output import append_file  # noqa: PLC0415 - seldom
+
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if path:
+            append_file(Path(path), text)
 
     @property
     def shows_progress(self) -> bool:

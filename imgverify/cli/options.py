@@ -16,6 +16,7 @@ from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference, Registry, Repository
 from imgverify.registry.mirrors import (
     Located,
+    Namespace,
     is_reference,
     locate,
     read_mirror,
@@ -113,14 +114,7 @@ _SIGNATURES: Final = click.option(
     metavar="REPO",
     help="Look for signatures there, too; what cosign takes from COSIGN_REPOSITORY.",
 )
-_FORMAT: Final = click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How the verdict is written.",
-)
+_FORMATS: Final = ("text", "json")
 
 
 def _named(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -216,8 +210,16 @@ def _duration(_context: click.Context, _option: click.Parameter, value: float) -
     return value
 
 
-def in_manner(timeout: int) -> Callable[[F], F]:
+def in_manner(timeout: int, formats: tuple[str, ...] = _FORMATS) -> Callable[[F], F]:
     """Give a command the options on report, time limit and connections, as `manner`."""
+    form = click.option(
+        "--format",
+        "form",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How the verdict is written.",
+    )
     bound = click.option(
         "--timeout",
         type=float,
@@ -230,7 +232,7 @@ def in_manner(timeout: int) -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         collected = _connects(collect(Manner, "manner", command))
-        return _FORMAT(_OUTPUT(bound(_HTTP(_TLS(_TOKEN_SERVER(collected))))))
+        return form(_OUTPUT(bound(_HTTP(_TLS(_TOKEN_SERVER(collected))))))
 
     return decorate
 
@@ -266,6 +268,29 @@ def questions_from(
     questions = [_question(each, asked, host) for each in images]
     # Not by upstream alone: the same image on another mirror is another question.
     return tuple({(each.upstream, each.mirrors): each for each in questions}.values())
+
+
+def questions_each(
+    images: tuple[str, ...], asked: Asked, host: HostMirrors | None = None
+) -> tuple[Question | InputError, ...]:
+    """Read what is asked of images that files name; what cannot be asked is an error in its place.
+
+    Raises `InputError` for words that go with no image.
+    """
+    _platforms(asked)
+    for each in filter(None, (*asked.mirrors, asked.upstream)):
+        if _is_of_one_image(each):
+            msg = "a whole reference or copy after --mirror or --upstream goes with one IMAGE only"
+            raise InputError(msg, hint="name hosts, or what names start with")
+        Namespace.parse(each.removesuffix("/"))
+    return tuple(_question_or_error(each, asked, host) for each in images)
+
+
+def _question_or_error(image: str, asked: Asked, host: HostMirrors | None) -> Question | InputError:
+    try:
+        return _question(image, asked, host)
+    except InputError as error:
+        return error
 
 
 def comparison_from(one: str, other: str, asked: Asked) -> Question:

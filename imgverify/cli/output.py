@@ -120,6 +120,16 @@ def _write_file(target: Path, data: bytes) -> None:
         raise
 
 
+def append_file(target: Path, text: str) -> None:
+    """Add to a file's end; raises `StoreError`."""
+    try:
+        with target.open("ab") as file:
+            file.write(text.encode())
+    except OSError as error:
+        msg = f"{target} cannot be written: {error.strerror}"
+        raise StoreError(msg) from error
+
+
 def tell(text: str) -> None:
     """Say something in prose, which is never data: that nobody hears it changes nothing."""
     try:

@@ -1,4 +1,4 @@
 """Which images files name, and where: bytes in, references with their places out.
 
-Nothing here reads a file or asks a registry; `imgverify.worktree` reads and `imgverify.verify` asks.
+Nothing here reads a file or asks a registry: `imgverify.worktree` reads, `imgverify.verify` asks.
 """

@@ -85,8 +85,13 @@ def find(
     try:
         source = Source.of(path, data)
     except Unparsable as error:
-        return Reading(path, troubles=(_trouble(path, error),))
+        return unread(path, error.message, error.line)
     return _Finder(source, paths).reading(kind or _by_content(source.text))
+
+
+def unread(path: str, problem: str, line: int = 1) -> Reading:
+    """Return what is known of a file that could not be read."""
+    return Reading(path, troubles=(Trouble(Location(path, line), problem),))
 
 
 def _by_content(text: str) -> Kind:

@@ -49,6 +49,7 @@ MEDIA_TYPE_LENGTH: Final = 255
 DISPLAY_LENGTH: Final = 512
 #: Characters of a command that is shown to be copied.
 COSIGN_COMMAND: Final = 16384
+PATH_LENGTH: Final = 4096
 
 # Signatures. An SBOM in an attestation has megabytes, all else is small.
 BUNDLE_SIZE: Final = 16 * MIB
@@ -146,6 +147,8 @@ GATE_FILES: Final = 10_000
 GATE_ENTRIES: Final = 200_000
 GATE_FOLDER_DEPTH: Final = 64
 GATE_REFERENCES: Final = 10_000
+# Verified at once; each has threads of its own, for its sources.
+GATE_AT_ONCE: Final = 64
 YAML_DEPTH: Final = 128
 YAML_NODES: Final = 500_000
 SUBSTITUTION_DEPTH: Final = 8

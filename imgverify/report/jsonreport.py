@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 _SCHEMA: Final = "verdict.schema.json"
 
-_Object = dict[str, object]
+#: A JSON object before it is written.
+Object = dict[str, object]
 
 
 def render_json(verdicts: Sequence[Verdict]) -> str:
@@ -40,7 +41,7 @@ def render_json(verdicts: Sequence[Verdict]) -> str:
     report = {
         "schemaVersion": SCHEMA_VERSION,
         "decision": _overall(verdicts).value,
-        "images": [_image(each) for each in verdicts],
+        "images": [image_object(each) for each in verdicts],
     }
     return json.dumps(report, indent=2, ensure_ascii=True) + "\n"
 
@@ -58,7 +59,8 @@ def _overall(verdicts: Sequence[Verdict]) -> Decision:
     return Decision.ALLOW if decisions == {Decision.ALLOW} else Decision.INCONCLUSIVE
 
 
-def _image(verdict: Verdict) -> _Object:
+def image_object(verdict: Verdict) -> Object:
+    """Return what the report says of one image."""
     rung = verdict.upstream.resolved_from
     asked = {"cosign": _cosign(verdict.cosign)} if verdict.cosign else {}
     return {
@@ -73,12 +75,12 @@ def _image(verdict: Verdict) -> _Object:
         "pinned": _reference(verdict.pinned) if verdict.pinned else None,
         "evidence": [_vouched(each) for each in verdict.evidence],
         **asked,
-        "findings": [_finding(each) for each in verdict.findings],
+        "findings": [finding_object(each) for each in verdict.findings],
         "decision": verdict.decision.value,
     }
 
 
-def _mirror(mirror: MirrorResult) -> _Object:
+def _mirror(mirror: MirrorResult) -> Object:
     return {
         "reference": _reference(mirror.reference),
         "digest": _digest(mirror.digest),
@@ -88,11 +90,11 @@ def _mirror(mirror: MirrorResult) -> _Object:
         "coverage": mirror.coverage.value,
         "exempted": mirror.exempted,
         "explanation": _explanation(mirror.explanation),
-        "findings": [_finding(each) for each in mirror.findings],
+        "findings": [finding_object(each) for each in mirror.findings],
     }
 
 
-def _explanation(explanation: Explanation) -> _Object:
+def _explanation(explanation: Explanation) -> Object:
     age = explanation.age
     return {
         "summary": escape(explanation.summary),
@@ -103,7 +105,7 @@ def _explanation(explanation: Explanation) -> _Object:
     }
 
 
-def _platform(change: PlatformChange) -> _Object:
+def _platform(change: PlatformChange) -> Object:
     return {
         "platform": escape(str(change.platform)) if change.platform else None,
         "state": change.state.value,
@@ -114,11 +116,11 @@ def _platform(change: PlatformChange) -> _Object:
     }
 
 
-def _config(change: ConfigChange) -> _Object:
+def _config(change: ConfigChange) -> Object:
     return {"state": change.state.value, "fields": [escape(each) for each in change.fields]}
 
 
-def _layer(change: LayerChange) -> _Object:
+def _layer(change: LayerChange) -> Object:
     return {
         "position": change.position,
         "state": change.state.value,
@@ -127,7 +129,7 @@ def _layer(change: LayerChange) -> _Object:
     }
 
 
-def _descriptor(descriptor: Descriptor | None) -> _Object | None:
+def _descriptor(descriptor: Descriptor | None) -> Object | None:
     if descriptor is None:
         return None
     return {
@@ -137,7 +139,7 @@ def _descriptor(descriptor: Descriptor | None) -> _Object | None:
     }
 
 
-def _vouched(vouched: Vouched) -> _Object:
+def _vouched(vouched: Vouched) -> Object:
     evidence = vouched.evidence
     signer = evidence.identity
     return {
@@ -157,14 +159,15 @@ def _vouched(vouched: Vouched) -> _Object:
     }
 
 
-def _cosign(equivalent: Equivalent) -> _Object:
+def _cosign(equivalent: Equivalent) -> Object:
     return {
         "commands": [escape(each, limits.COSIGN_COMMAND) for each in equivalent.commands],
         "beyond": [escape(each) for each in equivalent.beyond],
     }
 
 
-def _finding(finding: Finding) -> _Object:
+def finding_object(finding: Finding) -> Object:
+    """Return what the report says of one finding."""
     return {
         "rule": finding.rule.value,
         "level": finding.level.value,

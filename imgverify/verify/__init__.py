@@ -61,14 +61,22 @@ def verify(question: Question, network: Network, policy: Policy, now: datetime) 
 
 
 def verify_all(
-    questions: Sequence[Question], network: Network, policy: Policy, now: datetime
+    questions: Sequence[Question],
+    network: Network,
+    policy: Policy,
+    now: datetime,
+    *,
+    at_once: int = limits.IMAGES_AT_ONCE,
 ) -> tuple[Verdict, ...]:
-    """Do what `verify` does for several images, some at a time; verdicts are in order.
+    """Do what `verify` does for several images, `at_once` at a time; verdicts are in order.
 
-    What is wrong with one image stops no other; what raises calls off the rest.
+    What is wrong with one image stops no other; what raises calls off the rest.  A question that
+    cannot be asked raises before any other is.
     """
+    for each in questions:
+        _refuse_idle(each, policy)
     tasks = [partial(verify, each, network, policy, now) for each in questions]
-    return each_image(tasks, network.deadline.cancelled)
+    return each_image(tasks, network.deadline.cancelled, at_once)
 
 
 def verify_for_pull(question: Question, network: Network, policy: Policy, now: datetime) -> Verdict:
@@ -91,17 +99,7 @@ def _decided(
     rule = policy.rule_for(question.upstream.repository)
     if rule is None:
         return unmatched(question.requested, question.upstream)
-    if question.offline:
-        require_answerable(question, signed=rule.needs_signatures)
-    elif not question.mirrors and not rule.needs_signatures:
-        msg = f"there is nothing to hold {question.requested} against"
-        hint = (
-            "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
-        )
-        raise InputError(msg, hint=hint)
-    if question.signatures and not any(each.needs_signatures for each in policy.rules):
-        msg = f"signatures are looked for at {question.signatures}, and nobody has to have signed"
-        raise InputError(msg, hint="name who has to (--key, --certificate-identity)")
+    _refuse_idle(question, policy)
     asked = replace(
         question,
         platforms=platforms_of(question, policy),
@@ -117,6 +115,24 @@ def _decided(
             own, vouching = _vouchings(asked, way, rule, (digests, now))
             facts = replace(facts, own=own, vouching=vouching)
     return decide(policy, facts, purpose)
+
+
+def _refuse_idle(question: Question, policy: Policy) -> None:
+    """Refuse to check an image against nothing, which never passes; raises `InputError`."""
+    rule = policy.rule_for(question.upstream.repository)
+    if rule is None:
+        return
+    if question.offline:
+        require_answerable(question, signed=rule.needs_signatures)
+    elif not question.mirrors and not rule.needs_signatures:
+        msg = f"there is nothing to hold {question.requested} against"
+        hint = (
+            "name a mirror (--mirror), or who has to have signed it (--key, --certificate-identity)"
+        )
+        raise InputError(msg, hint=hint)
+    if question.signatures and not any(each.needs_signatures for each in policy.rules):
+        msg = f"signatures are looked for at {question.signatures}, and nobody has to have signed"
+        raise InputError(msg, hint="name who has to (--key, --certificate-identity)")
 
 
 def _vouchings(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _WORKERS: Final = 8
 #: Each may ask a host as often at a time as there are workers.
-_IMAGES: Final = 4
+IMAGES: Final = 4
 
 T = TypeVar("T")
 Outcome: TypeAlias = T | SourceError | ContentError
@@ -37,14 +37,16 @@ def attempt_all(tasks: Sequence[Callable[[], T]]) -> tuple[Outcome[T], ...]:
         return (attempt(tasks[0]), *rest)
 
 
-def each_image(tasks: Sequence[Callable[[], T]], cancelled: Event) -> tuple[T, ...]:
-    """Do what may itself fan out, for some images at a time; results are in order.
+def each_image(
+    tasks: Sequence[Callable[[], T]], cancelled: Event, at_once: int = IMAGES
+) -> tuple[T, ...]:
+    """Do what may itself fan out, for so many images at a time; results are in order.
 
     A failure of a source is no exception here; any other calls off the rest, and is raised.
     """
     if len(tasks) <= 1:
         return tuple(each() for each in tasks)
-    with ThreadPoolExecutor(min(_IMAGES, len(tasks))) as pool:
+    with ThreadPoolExecutor(min(at_once, len(tasks))) as pool:
         futures = [pool.submit(each) for each in tasks]
         try:
             return tuple(each.result() for each in futures)
