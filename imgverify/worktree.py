@@ -48,19 +48,24 @@ class WorkTree:
         self._wanted = wanted
         self._entries = 0
         self._files = 0
+        self._is_full = False
+        self._seen: set[str] = set()
 
     def read(self, paths: Iterable[Path]) -> Iterator[WorkFile]:
         """Read files, and all wanted ones below folders, in the order of their names.
 
         Raises `InputError` for a path that is not there, or is a symbolic link.
         """
-        seen: set[str] = set()
         for path in paths:
             mode = _mode(path)
-            found = self._below(path, 0) if stat.S_ISDIR(mode) else iter((self._file(path, True),))  # noqa: FBT003
+            found = (
+                self._below(path, 0)
+                if stat.S_ISDIR(mode)
+                else iter((self._file(path, is_named=True),))
+            )
             for each in found:
-                if each.name not in seen:
-                    seen.add(each.name)
+                if each.name not in self._seen:
+                    self._seen.add(each.name)
                     yield each
 
     def _below(self, folder: Path, depth: int) -> Iterator[WorkFile]:
@@ -74,23 +79,25 @@ class WorkTree:
             yield self._unread(folder, f"cannot be read: {error.strerror}")
             return
         for entry in entries:
-            self._entries += 1
             if self._is_full:
-                yield self._unread(folder, "more files than are ever looked through")
                 return
-            if entry.name in _PASSED_OVER or entry.is_symlink():
-                continue
-            path = folder / entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._below(path, depth + 1)
-            elif self._wanted(self._name(path)) and entry.is_file(follow_symlinks=False):
-                yield self._file(path, False)  # noqa: FBT003
+            if entry.name not in _PASSED_OVER and not entry.is_symlink():
+                yield from self._entry(entry, folder / entry.name, depth)
 
-    @property
-    def _is_full(self) -> bool:
-        return self._entries > limits.GATE_ENTRIES or self._files > limits.GATE_FILES
+    def _entry(self, entry: os.DirEntry[str], path: Path, depth: int) -> Iterator[WorkFile]:
+        self._entries += 1
+        is_folder = entry.is_dir(follow_symlinks=False)
+        is_wanted = entry.is_file(follow_symlinks=False) and self._wanted(self._name(path))
+        too_many = is_wanted and self._files >= limits.GATE_FILES
+        if too_many or self._entries > limits.GATE_ENTRIES:
+            self._is_full = True
+            yield self._unread(path, "more files than are ever looked through")
+        elif is_folder:
+            yield from self._below(path, depth + 1)
+        elif is_wanted:
+            yield self._file(path, is_named=False)
 
-    def _file(self, path: Path, is_named: bool) -> WorkFile:  # noqa: FBT001
+    def _file(self, path: Path, *, is_named: bool) -> WorkFile:
         self._files += 1
         try:
             return WorkFile(path, self._name(path), _read(path), is_named=is_named)

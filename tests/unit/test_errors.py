@@ -20,6 +20,7 @@ from imgverify.errors import (
     Reason,
     Side,
     SignatureRejected,
+    Unparsable,
     SourceError,
     StoreError,
     Unauthorized,
@@ -42,11 +43,14 @@ PARENTS: dict[type[ImgverifyError], type[Exception]] = {
     LimitExceeded: ContentError,
     Malformed: ContentError,
     SignatureRejected: ContentError,
+    Unparsable: ContentError,
     StoreError: ImgverifyError,
     Interrupted: ImgverifyError,
 }
 PLAIN = [
-    each for each in PARENTS if each not in {AllSourcesFailed, InvalidPolicy, SignatureRejected}
+    each
+    for each in PARENTS
+    if each not in {AllSourcesFailed, InvalidPolicy, SignatureRejected, Unparsable}
 ]
 
 
