@@ -61,6 +61,7 @@ _YAML_START: Final = re.compile(
     re.MULTILINE | re.ASCII,
 )
 _OBJECT: Final = (b'"apiVersion"', b'"kind"')
+_TOO_MANY: Final = "too many documents do not parse: nothing after this was read"
 _UNRENDERED: Final = "a template of a Helm chart; check what helm template prints"
 
 
@@ -159,14 +160,23 @@ class _Finder:
         if helm and (_is_template(source.path) or _TELLING.search(text)):
             self._troubles.append(Trouble(source.location(helm.start()), _UNRENDERED))
             return
+        failed = 0
         for begin, end in parts(text, source.start):
-            try:
-                documents = read_documents(text, begin, end)
-            except Unparsable as error:
-                self._unparsable(begin, end, error)
-                continue
-            for each in documents:
-                self._try(lambda node=each: self._document(node))  # type: ignore[misc] # bound now
+            if failed == limits.GATE_TROUBLES:
+                self._troubles.append(Trouble(source.location(begin), _TOO_MANY))
+                return
+            failed += not self._part(begin, end)
+
+    def _part(self, begin: int, end: int) -> bool:
+        """Look through what stands between two places; returns whether it could be read."""
+        try:
+            documents = read_documents(self._source.text, begin, end)
+        except Unparsable as error:
+            self._unparsable(begin, end, error)
+            return False
+        for each in documents:
+            self._try(lambda node=each: self._document(node))  # type: ignore[misc] # bound now
+        return True
 
     def _unparsable(self, begin: int, end: int, error: Unparsable) -> None:
         """Note a document that cannot be read, if it is one of those that name images."""

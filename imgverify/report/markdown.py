@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # What begins something in Markdown, HTML, or mentions somebody, as a number.
 _MARKS: Final = re.compile(r"[^A-Za-z0-9 .,:;/()+=%-]", re.ASCII)
 # These make links by themselves, and mentions.
-_LINKS: Final = re.compile(r"(?=://)|(?<=[wW])(?=\.)|(?<=&#64;)", re.ASCII)
+_LINKS: Final = re.compile(r"(?<=:)(?=//)|(?<=[wW])(?=\.)|(?<=&#64;)", re.ASCII)
 _PLACES: Final = 20
 
 

@@ -7,6 +7,8 @@ import json
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from imgverify.oci import limits
+from imgverify.report.escape import escape
 from imgverify.report.gatewords import Issue, issues
 from imgverify.verdict import Level, Rule
 from imgverify.version import __version__
@@ -96,7 +98,12 @@ def _location(issue: Issue) -> Object:
 
 def uri_of(path: str) -> str:
     """Return a path as a URI: relative where the path is, and with nothing to be misread."""
-    quoted = quote(path.encode("utf-8", "surrogateescape"), safe="/")
+    try:
+        # So the system's own names, which need not be text, come back as their bytes.
+        data = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = escape(path, limits.PATH_LENGTH).encode()
+    quoted = quote(data, safe="/")
     return f"file://{quoted}" if path.startswith("/") else quoted
 
 

@@ -20,10 +20,10 @@ from imgverify.errors import (
     Reason,
     Side,
     SignatureRejected,
-    Unparsable,
     SourceError,
     StoreError,
     Unauthorized,
+    Unparsable,
     Unreachable,
 )
 

@@ -2,11 +2,11 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from imgverify.cli import references
 from imgverify.oci import limits
 from tests.support.faults import MANIFESTS, Status, When
 from tests.support.image import put
@@ -93,7 +93,7 @@ def test_a_denial_outweighs_what_is_not_known(run: Run, two: Pair, here: Path) -
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "word"),
+    "case",
     [
         ("compose.yaml", compose("${IMAGE}"), "UNRESOLVABLE ${IMAGE}"),
         ("compose.yaml", compose("Not/An:Image:At:All"), "UNRESOLVABLE Not/An"),
@@ -102,8 +102,9 @@ def test_a_denial_outweighs_what_is_not_known(run: Run, two: Pair, here: Path) -
     ],
 )
 def test_what_names_no_image_is_not_passed_over(
-    run: Run, two: Pair, here: Path, name: str, text: str, word: str
+    run: Run, two: Pair, here: Path, case: tuple[str, str, str]
 ) -> None:
+    name, text, word = case
     (here / name).write_text(text)
     (here / "images.txt").write_text(two.name())
     done = run("gate", ".", *two.options, "--format", "json")
@@ -188,7 +189,7 @@ def test_standard_input_is_read(run: Run, two: Pair, monkeypatch: pytest.MonkeyP
     os.write(write, pod.encode())
     os.close(write)
     with os.fdopen(read) as stdin:
-        monkeypatch.setattr(references.sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdin", stdin)
         done = run("gate", "-", *two.options)
     assert done.status == 0
     assert done.out.startswith("-:5:14: ALLOWED")
@@ -260,18 +261,16 @@ def test_a_file_that_is_too_large_is_named(
     assert "more than 100 bytes" in done.out
 
 
-@pytest.mark.parametrize(
-    "bound", ["GATE_FILES", "GATE_ENTRIES", "GATE_FOLDER_DEPTH", "GATE_REFERENCES"]
-)
 def test_more_than_is_ever_looked_through_is_inconclusive(
-    run: Run, two: Pair, here: Path, monkeypatch: pytest.MonkeyPatch, bound: str
+    run: Run, two: Pair, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b"):
         (here / name / "c").mkdir(parents=True)
         (here / name / "c" / "images.txt").write_text(f"{two.name()}\n{two.name()}\n")
-    monkeypatch.setattr(limits, bound, 1)
-    assert run("gate", ".", *two.options).status == 3
-    monkeypatch.setattr(limits, bound, 100)
+    for bound in ("GATE_FILES", "GATE_ENTRIES", "GATE_FOLDER_DEPTH", "GATE_REFERENCES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(limits, bound, 1)
+            assert run("gate", ".", *two.options).status == 3, bound
     assert run("gate", ".", *two.options).status == 0
 
 
@@ -355,14 +354,6 @@ def test_a_policy_may_refuse_before_anything_is_asked(run: Run, two: Pair, here:
     assert done.status == 1
     assert "no-matching-rule" in done.out
     assert two.upstream.count(path=WEB) == 0
-
-
-def test_an_unreadable_folder_is_named(run: Run, two: Pair, here: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
-    (here / "closed").mkdir(mode=0)
-    (here / "images.txt").write_text(two.name())
-    assert run("gate", ".", *two.options).status == 3
 
 
 def test_manifests_that_fail_are_told_with_their_side(run: Run, two: Pair, here: Path) -> None:
