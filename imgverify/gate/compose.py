@@ -33,9 +33,8 @@ def compose(source: Source, document: Mapping) -> Iterator[Mention]:
 
 
 def _services(node: Node) -> Iterator[Mapping]:
-    if isinstance(node, Mapping):
-        values = (value for _, value in (*node.entries, *node.merged))
-        yield from (each for each in values if isinstance(each, Mapping))
+    entries = (*node.entries, *node.merged) if isinstance(node, Mapping) else ()
+    return (value for _, value in entries if isinstance(value, Mapping))
 
 
 def _service(source: Source, service: Mapping) -> Iterator[Mention]:
@@ -43,8 +42,7 @@ def _service(source: Source, service: Mapping) -> Iterator[Mention]:
     for volumes in service.values("volumes"):
         for each in maps(volumes):
             images += each.values("source") if each.text("type") == "image" else ()
-    found = (source.mention_of(each) for each in images)
-    yield from (each for each in found if each is not None)
+    yield from source.mentions_at(images)
     build = service.map("build")
     if build is not None:
         yield from _build(source, build)

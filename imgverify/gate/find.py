@@ -114,7 +114,7 @@ class _Finder:
     def __init__(self, source: Source, paths: tuple[ImagePath, ...]) -> None:
         self._source = source
         self._paths = paths
-        self._mentions: dict[Location, Mention] = {}
+        self._mentions: dict[tuple[Location, str], Mention] = {}
         self._troubles: list[Trouble] = []
 
     def reading(self, kind: Kind) -> Reading:
@@ -134,7 +134,8 @@ class _Finder:
                     message = f"the file has more than {limits.GATE_REFERENCES} references"
                     self._troubles.append(Trouble(each.location, message))
                     return
-                self._mentions.setdefault(each.location, each)
+                # An alias is at its anchor; a text with escapes may name two images at one place.
+                self._mentions.setdefault((each.location, each.text), each)
         except Unparsable as error:
             self._troubles.append(_trouble(self._source.path, error))
 
@@ -149,10 +150,8 @@ class _Finder:
         return self._document(node)
 
     def _devcontainer(self, node: Node) -> Iterator[Mention]:
-        for image in node.values("image") if isinstance(node, Mapping) else ():
-            mention = self._source.mention_of(image)
-            if mention is not None:
-                yield mention
+        images = node.values("image") if isinstance(node, Mapping) else ()
+        return self._source.mentions_at(images)
 
     def _yaml(self) -> None:
         source, text = self._source, self._source.text

@@ -51,8 +51,7 @@ def _job(source: Source, job: Mapping) -> Iterator[Mention]:
     for services in job.values("services"):
         for _, service in services.entries if isinstance(services, Mapping) else ():
             images += service.values("image") if isinstance(service, Mapping) else (service,)
-    found = (source.mention_of(each) for each in images)
-    yield from (each for each in found if each is not None)
+    yield from source.mentions_at(images)
     yield from _steps(source, job)
 
 

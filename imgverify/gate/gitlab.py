@@ -48,30 +48,28 @@ def _services(node: Node) -> Iterator[Node]:
 
 
 def _image(source: Source, node: Node, document: Mapping) -> Iterator[Mention]:
-    found = [node]
+    found: tuple[Node, ...] = (node,)
     if _is_reference(node):
-        found = [*_referred(node, document)]
+        found = _referred(node, document)
         if not found:
             message = "a !reference to what is not in this file"
             yield Mention(source.location(node.index), _REFERENCE, None, message)
     for each in found:
-        for name in each.values("name") if isinstance(each, Mapping) else (each,):
-            mention = source.mention_of(name)
-            if mention is not None:
-                yield mention
+        names = each.values("name") if isinstance(each, Mapping) else (each,)
+        yield from source.mentions_at(names)
 
 
 def _is_reference(node: Node) -> bool:
     return isinstance(node, Sequence) and node.tag == _REFERENCE
 
 
-def _referred(node: Node, document: Mapping) -> Iterator[Node]:
-    """Yield what a `!reference` of this file names; the items, where that is a list."""
+def _referred(node: Node, document: Mapping) -> tuple[Node, ...]:
+    """Return what a `!reference` of this file names; the items, where that is a list."""
     found: Node | None = document
     for step in items(node):
         key = step.scalar.value if step.scalar is not None else ""
         found = found.get(key) if isinstance(found, Mapping) else None
-    if isinstance(found, Sequence) and not found.tag:
-        yield from found.items
-    elif found is not None and not isinstance(found, Sequence):
-        yield found
+    if isinstance(found, Sequence):
+        # A reference to a reference would have to be followed without an end in sight.
+        return () if found.tag else found.items
+    return () if found is None else (found,)

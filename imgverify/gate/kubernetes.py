@@ -55,11 +55,7 @@ def kubernetes(
     source: Source, document: Mapping, paths: Iterable[ImagePath] = ()
 ) -> Iterator[Mention]:
     """Yield every image that an object names."""
-    chosen = tuple(paths)
-    for node in _images(document, chosen):
-        mention = source.mention_of(node)
-        if mention is not None:
-            yield mention
+    return source.mentions_at(_images(document, tuple(paths)))
 
 
 def _images(document: Mapping, paths: tuple[ImagePath, ...]) -> Iterator[Node]:

@@ -99,11 +99,10 @@ def _has(reference: Reference, allowed: Reference, verdict: Verdict) -> bool:
 def _replaced(data: bytes, pins: Iterable[Pin]) -> bytes:
     parts: list[bytes] = []
     at = 0
-    spans = [(each.mention.span, each.after) for each in pins if each.after]
-    for span, after in spans:
-        if span is not None:
-            parts += data[at : span.start], after.encode()
-            at = span.end
+    for each in pins:
+        if each.after and each.mention.span is not None:
+            parts += data[at : each.mention.span.start], each.after.encode()
+            at = each.mention.span.end
     return b"".join((*parts, data[at:]))
 
 

@@ -14,7 +14,7 @@ from imgverify.oci import limits
 from imgverify.oci.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from imgverify.gate.tree import Node, Scalar
 
@@ -83,10 +83,10 @@ class Source:
         except InvalidReference as error:
             return Mention(location, text, None, error.message, span)
 
-    def mention_of(self, node: Node) -> Mention | None:
-        """Read what stands where an image's name belongs; None where nothing stands there."""
-        if node.is_empty:
-            return None
-        if node.scalar is None:
-            return Mention(self.location(node.index), "", None, _NOT_TEXT)
-        return self.mention(node.scalar)
+    def mentions_at(self, nodes: Iterable[Node]) -> Iterator[Mention]:
+        """Read what stands where images' names belong; nothing where nothing stands there."""
+        for node in nodes:
+            if node.scalar is None:
+                yield Mention(self.location(node.index), "", None, _NOT_TEXT)
+            elif not node.is_empty:
+                yield self.mention(node.scalar)

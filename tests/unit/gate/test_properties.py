@@ -13,18 +13,11 @@ from imgverify.verdict import Decision, UpstreamResult, Verdict
 DIGEST = Digest(Algorithm.SHA256, "a" * 64)
 NAMES = ["nginx", "nginx:1.27", "m.example:5000/a/b:1", f"x@{DIGEST}", "${X}", "${X:-a}", "No"]
 PATHS = ["compose.yaml", "Dockerfile", "images.txt", "x.yaml", "devcontainer.json"]
-    "compose.yaml",
-    "Dockerfile",
-    "images.txt",
-    "x.yaml",
-    "devcontainer.json",
-    "a.gitlab-ci.yml",
-]
 WORDS = st.sampled_from(
     [
         "image", ": ", "- ", "\n", "  ", "    ", "services", "containers", "'", '"', "{", "}", "[",
         "]", ",", "|", ">-", "&a ", "*a", "<<", "---\n", "FROM ", "COPY --from=", "ARG X=", "\\\n",
-        "\r\n", "# ", "é", "𝒳", "\ufeff", "apiVersion: v1\nkind: Pod\n", "spec", "RUN <<E\n", "E\n",
+        "\r\n", "# ", "é😀", "\ufeff", "apiVersion: v1\nkind: Pod\n", "spec", "RUN <<E\n", "E\n",
         "script", "job", *NAMES,
     ]
 )  # fmt: skip
@@ -49,7 +42,7 @@ def test_every_mention_is_where_it_says(path: str, text: str) -> None:
     data = text.encode()
     reading = find(path, data, is_named=True)
     lines = text.split("\n")
-    locations = [each.location for each in reading.mentions]
+    locations = [(each.location, each.text) for each in reading.mentions]
     assert locations == sorted(set(locations))
     for each in reading.mentions:
         line = lines[each.location.line - 1].removeprefix("\ufeff" * (each.location.line == 1))
