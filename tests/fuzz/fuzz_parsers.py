@@ -53,7 +53,7 @@ from imgverify.signature.entrybody import Signature, check_body, documents_of
 from imgverify.signature.keys import PublicKey, Scheme
 from imgverify.signature.statement import Statement
 from imgverify.trust.trustedroot import parse_trusted_roots
-from tests.fuzz import copy_targets, line_targets
+from tests.fuzz import copy_targets, gate_targets, line_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -240,7 +240,7 @@ TARGETS: dict[str, Target] = {
     "rate-limit": read_rate_limit,
     "auth-file": read_auth_file,
 }
-for more in (line_targets.TARGETS, copy_targets.TARGETS):
+for more in (line_targets.TARGETS, copy_targets.TARGETS, gate_targets.TARGETS):
     TARGETS |= {name: each for name, each in more.items() if name not in TARGETS}
 
 
