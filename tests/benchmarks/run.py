@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.benchmarks import scenarios, signed  # noqa: E402 - the path is set above
+from tests.benchmarks import gate, scenarios, signed  # noqa: E402 - the path is set above
 from tests.benchmarks.measure import InvalidRunError, race  # noqa: E402 - as above
 from tests.support.processes import running_registry  # noqa: E402 - as above
 
@@ -50,13 +50,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="counted runs of each pull")
     parser.add_argument("--starts", type=int, default=21, help="counted runs of each start")
+    parser.add_argument("--gates", type=int, default=3, help="counted runs of each gate")
     parser.add_argument("--size", type=int, default=1000, help="size of the image in MB")
     parser.add_argument("--pairs", type=int, default=9, help="counted runs of signed images")
-    parser.add_argument("--only", choices=["pull", "start", "signed"], help="one part of it")
+    parser.add_argument("--only", choices=["pull", "start", "signed", "gate"], help="one part of it")
     return parser.parse_args(arguments)
 
 
 def _all(options: argparse.Namespace) -> Iterator[str]:
+    if options.only in (None, "gate"):
+        yield from _gate(options.gates)
     if options.only in (None, "start"):
         with _stand(1) as stand:
             for pair in (*scenarios.starts(), scenarios.small_verify(stand)):
@@ -99,6 +102,21 @@ def _start(pair: tuple[Contender, Contender, float], runs: int) -> Iterator[str]
     figures = race((ours, bare), runs)
     _table(figures)
     yield from _judge(f"wall of {ours.name}", figures, "wall", goal)
+
+
+def _gate(runs: int) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, gate.scene(Path(folder)) as scene:
+        ours, in_turn, loop = gate.contenders(scene)
+        what = f"{gate.IMAGES * gate.EACH} references to {gate.IMAGES} images"
+        for delay, theirs, goal in (
+            (gate.DELAY, in_turn, gate.DELAYED_GOAL),
+            (0.0, loop, gate.LOOP_GOAL),
+        ):
+            scene.delay(delay)
+            print(f"\n{what}, every answer after {delay * 1000:.0f} ms ({runs} runs each)")
+            figures = race((ours, theirs), runs)
+            _table(figures)
+            yield from _judge("wall of the gate", figures, "wall", goal)
 
 
 def _pull(stand: scenarios.Stand, rounds: int, size: int) -> Iterator[str]:
