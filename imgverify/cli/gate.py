@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 import click
 
 from imgverify.cli import options
+from imgverify.cli.answers import answers
+from imgverify.cli.files import look_through, names_files
 from imgverify.cli.gatereport import FORMATS, annotate, print_outcome
 from imgverify.cli.output import tell
-from imgverify.cli.references import answers, look_through, names_files
 from imgverify.cli.signers import signs
 from imgverify.exitcode import of_outcome
 from imgverify.gate.outcome import conclude, gather
 
 if TYPE_CHECKING:
     from imgverify.cli.app import App
+    from imgverify.cli.files import Files
     from imgverify.cli.signers import Signers
     from imgverify.exitcode import ExitCode
 
 
 @click.command("gate")
 @names_files
-@click.option("--allow-empty", is_flag=True, help="Pass where no image is named at all.")
 @click.option(
     "--github",
     is_flag=True,
@@ -32,12 +33,10 @@ if TYPE_CHECKING:
 @signs
 @options.in_manner(timeout=900, formats=FORMATS)
 @click.pass_obj
-def command(  # noqa: PLR0913 - one for each group of options
+def command(
     app: App,
     *,
-    paths: tuple[str, ...],
-    image_paths: tuple[str, ...],
-    allow_empty: bool,
+    files: Files,
     github: bool,
     asked: options.Asked,
     signers: Signers,
@@ -53,13 +52,13 @@ def command(  # noqa: PLR0913 - one for each group of options
     imgverify gate k8s/ compose.yaml Dockerfile --mirror mirror.example
     helm template chart/ | imgverify gate - --mirror mirror.example --format sarif -o out.sarif
     """  # noqa: D301 - click's sign for lines that are kept
-    found = gather(reading for _, reading in look_through(paths, image_paths))
+    found = gather(reading for _, reading in look_through(files))
     told = answers(app, found.resolvable, (asked, signers, manner)) if found.resolvable else {}
-    outcome = conclude(found, told, allow_empty=allow_empty)
+    outcome = conclude(found, told, allow_empty=files.allow_empty)
     print_outcome(outcome, manner, colour=app.colour)
     if github:
         annotate(app, outcome)
-    if outcome.is_empty and not allow_empty:
+    if outcome.is_empty and not files.allow_empty:
         tell("imgverify: no image is named in what was looked through")
         tell("  name other files, or --allow-empty where that may be so")
     return of_outcome(outcome)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from imgverify.cli import options
-from imgverify.cli.references import names_files
+from imgverify.cli.files import names_files
 from imgverify.cli.signers import signs
 
 if TYPE_CHECKING:
     from imgverify.cli.app import App
+    from imgverify.cli.files import Files
     from imgverify.cli.signers import Signers
     from imgverify.exitcode import ExitCode
 
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
 @signs
 @options.in_manner(timeout=900, formats=("text",))
 @click.pass_obj
-def command(  # noqa: PLR0913 - one for each group of options
+def command(
     app: App,
     *,
-    paths: tuple[str, ...],
-    image_paths: tuple[str, ...],
+    files: Files,
     check: bool,
     asked: options.Asked,
     signers: Signers,
@@ -49,7 +49,6 @@ def command(  # noqa: PLR0913 - one for each group of options
     """  # noqa: D301 - click's sign for lines that are kept
     from imgverify.cli.pinning import check_pins, pin_all  # noqa: PLC0415 - after usage errors
 
-    files = paths, image_paths
     if check:
         return check_pins(files, manner)
     return pin_all(app, files, (asked, signers, manner))
