@@ -48,6 +48,7 @@ class WorkTree:
         self._wanted = wanted
         self._entries = 0
         self._files = 0
+        self._size = 0
         self._is_full = False
         self._seen: set[str] = set()
 
@@ -88,8 +89,8 @@ class WorkTree:
         self._entries += 1
         is_folder = entry.is_dir(follow_symlinks=False)
         is_wanted = entry.is_file(follow_symlinks=False) and self._wanted(self._name(path))
-        too_many = is_wanted and self._files >= limits.GATE_FILES
-        if too_many or self._entries > limits.GATE_ENTRIES:
+        is_more = self._files >= limits.GATE_FILES or self._size > limits.GATE_SIZE
+        if (is_wanted and is_more) or self._entries > limits.GATE_ENTRIES:
             self._is_full = True
             yield self._unread(path, "more files than are ever looked through")
         elif is_folder:
@@ -100,9 +101,11 @@ class WorkTree:
     def _file(self, path: Path, *, is_named: bool) -> WorkFile:
         self._files += 1
         try:
-            return WorkFile(path, self._name(path), _read(path), is_named=is_named)
+            data = _read(path)
         except OSError as error:
             return self._unread(path, f"cannot be read: {error.strerror}")
+        self._size += len(data)
+        return WorkFile(path, self._name(path), data, is_named=is_named)
 
     def _unread(self, path: Path, problem: str) -> WorkFile:
         return WorkFile(path, self._name(path), None, problem)

@@ -57,14 +57,18 @@ def names_files(command: F) -> F:
 
 def look_through(files: Files) -> Iterator[tuple[WorkFile, Reading]]:
     """Yield each file with what it names; raises `InputError`."""
-    chosen = files.chosen
+    chosen, left = files.chosen, limits.GATE_REFERENCES_ALL
     tree = WorkTree(Path.cwd(), lambda name: kind_of(name) is not None)
     for path in dict.fromkeys(files.paths):
         for file in (_stdin(),) if path == STDIN else tree.read((Path(path),)):
-            if file.data is None:
-                yield file, unread(file.name, file.problem)
-            else:
-                yield file, find(file.name, file.data, paths=chosen, is_named=file.is_named)
+            reading = unread(file.name, file.problem)
+            if file.data is not None:
+                reading = find(file.name, file.data, paths=chosen, is_named=file.is_named)
+            left -= len(reading.mentions)
+            if left < 0:
+                yield file, unread(file.name, "more references than are ever looked at")
+                return
+            yield file, reading
 
 
 def _stdin() -> WorkFile:

@@ -55,6 +55,7 @@ def command(
     found = gather(reading for _, reading in look_through(files))
     told = answers(app, found.resolvable, (asked, signers, manner)) if found.resolvable else {}
     outcome = conclude(found, told, allow_empty=files.allow_empty)
+    app.detail_sources([each.verdict for each in outcome.images if each.verdict])
     print_outcome(outcome, manner, colour=app.colour)
     if github:
         annotate(app, outcome)

@@ -39,7 +39,7 @@ def pin_all(app: App, files: Files, asking: tuple[Asked, Signers, Manner]) -> Ex
     if STDIN in files.paths:
         msg = "standard input is no file, so nothing can be pinned in it"
         raise InputError(msg, hint="name the file, or use --check")
-    read = list(look_through(files))
+    read = [each for each in look_through(files) if each[1].mentions or each[1].troubles]
     found = gather(reading for _, reading in read)
     told = answers(app, found.resolvable, asking) if found.resolvable else {}
     pins: list[Pin] = []

@@ -144,9 +144,11 @@ BLOB_SIZE: Final = 128 * GIB
 # Looking for references in files. Rendered charts have megabytes, schemas nest deep.
 GATE_FILE_SIZE: Final = 4 * MIB
 GATE_FILES: Final = 10_000
+GATE_SIZE: Final = 256 * MIB
 GATE_ENTRIES: Final = 200_000
 GATE_FOLDER_DEPTH: Final = 64
 GATE_REFERENCES: Final = 10_000
+GATE_REFERENCES_ALL: Final = 100_000
 # Documents of one file that do not parse: some take long to fail.
 GATE_TROUBLES: Final = 16
 # Verified at once; each has threads of its own, for its sources.

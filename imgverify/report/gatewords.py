@@ -27,13 +27,17 @@ NOTHING_FOUND: Final = "no image is named in what was looked through"
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing to tell at one place: what is wrong, or only worth a note."""
+    """One thing to tell at one place: what is wrong, or only worth a note.
+
+    `is_open` says that it could not be decided.
+    """
 
     location: Location
     rule: Rule
     level: Level
     name: str
     message: str
+    is_open: bool = False
 
 
 def name_of(image: GateImage) -> str:
@@ -108,13 +112,14 @@ def _refused(image: GateImage) -> Iterator[Issue]:
     for each in image.mentions:
         name = name_of(image)
         message = f"{name} is {word_of(image)}: {why}"
-        yield Issue(each.location, rule, Level.ERROR, name, message)
+        is_open = image.decision is Decision.INCONCLUSIVE
+        yield Issue(each.location, rule, Level.ERROR, name, message, is_open)
 
 
 def _unreadable(trouble: Trouble) -> Issue:
     message = f"what this names is not known: {escape(trouble.message)}"
     name = escape(trouble.location.path, limits.PATH_LENGTH)
-    return Issue(trouble.location, Rule.UNREADABLE, Level.ERROR, name, message)
+    return Issue(trouble.location, Rule.UNREADABLE, Level.ERROR, name, message, is_open=True)
 
 
 def _insecure(outcome: Outcome) -> Iterator[Issue]:

@@ -41,7 +41,7 @@ def render_sarif(outcome: Outcome) -> str:
             {
                 "executionSuccessful": True,
                 "toolExecutionNotifications": [
-                    _notification(each) for each in found if each.rule is Rule.UNREADABLE
+                    _notification(each) for each in found if each.is_open
                 ],
             }
         ],

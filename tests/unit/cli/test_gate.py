@@ -267,7 +267,8 @@ def test_more_than_is_ever_looked_through_is_inconclusive(
     for name in ("a", "b"):
         (here / name / "c").mkdir(parents=True)
         (here / name / "c" / "images.txt").write_text(f"{two.name()}\n{two.name()}\n")
-    for bound in ("GATE_FILES", "GATE_ENTRIES", "GATE_FOLDER_DEPTH", "GATE_REFERENCES"):
+    small = ("GATE_FILES", "GATE_SIZE", "GATE_ENTRIES", "GATE_FOLDER_DEPTH")
+    for bound in (*small, "GATE_REFERENCES", "GATE_REFERENCES_ALL"):
         with monkeypatch.context() as patch:
             patch.setattr(limits, bound, 1)
             assert run("gate", ".", *two.options).status == 3, bound
@@ -281,6 +282,29 @@ def test_paths_outside_are_named_whole(run: Run, two: Pair, here: Path, tmp_path
     done = run("gate", outside, "in.list", "./in.list", here / "in.list", *two.options)
     assert [line.split(":")[0] for line in done.out.splitlines()[:2]] == [str(outside), "in.list"]
     assert done.out.endswith("2 references to 1 image in 2 files: 1 allowed\n")
+
+
+def test_who_answered_is_told_to_those_who_ask(run: Run, two: Pair, here: Path) -> None:
+    (here / "images.txt").write_text(two.name())
+    done = run("-v", "gate", "images.txt", *two.options)
+    assert f"answered by {two.upstream.host}" in done.err
+
+
+def test_all_container_kinds_are_verified(run: Run, two: Pair, here: Path) -> None:
+    put(two.mirror.shelf, PATH, FORGED, TAG)
+    bad, good = two.name(), two.name(WEB)
+    for kind in ("containers", "initContainers", "ephemeralContainers"):
+        for at, workload in enumerate(("{spec}", "{template: {spec}}", "{x: {template: {spec}}}")):
+            spec = workload.replace(
+                "spec", f"spec: {{{kind}: [{{image: '{good}'}}, {{image: '{bad}'}}]}}"
+            )
+            owner = "metadata: {ownerReferences: [{kind: Trusted}], annotations: {skip: 'true'}}"
+            (here / f"{kind}{at}.yaml").write_text(
+                f"apiVersion: v1\nkind: Any\n{owner}\nobject: {spec}\n"
+            )
+    done = run("gate", ".", *two.options)
+    assert done.status == 1
+    assert done.out.count(": DENIED") == done.out.count(": ALLOWED") == 9
 
 
 def test_insecure_settings_are_told(run: Run, two: Pair, here: Path) -> None:

@@ -7,7 +7,7 @@ from imgverify.gate import pinning
 from imgverify.gate.find import find
 from imgverify.gate.mention import Location, Trouble
 from imgverify.gate.outcome import GateImage, conclude, gather
-from imgverify.gate.pinning import pin
+from imgverify.gate.pinning import is_unpinned, pin
 from imgverify.oci.digest import Algorithm, Digest
 from imgverify.oci.reference import Reference
 from imgverify.verdict import (
@@ -18,6 +18,7 @@ from imgverify.verdict import (
     UpstreamResult,
     Verdict,
 )
+from tests.unit.gate.test_corpus import CORPUS, EXPECTED, PATHS
 
 DIGEST = Digest(Algorithm.SHA256, "a" * 64)
 OTHER = Digest(Algorithm.SHA256, "b" * 64)
@@ -81,6 +82,35 @@ def test_a_file_that_would_be_read_in_another_way_is_left(
     text, problem = pinned("nginx", answer=verdict(DIGEST))
     assert text == "nginx"
     assert "read in another way" in problem
+
+
+def test_of_real_files_only_references_change() -> None:
+    changed = 0
+    for path in EXPECTED:
+        data = (CORPUS / path).read_bytes()
+        reading = find(path, data, paths=PATHS)
+        answers = {
+            str(each.reference): Verdict(
+                each.text,
+                UpstreamResult(each.reference, DIGEST),
+                decision=Decision.ALLOW,
+                pinned=each.reference.pinned(DIGEST),
+            )
+            for each in reading.mentions
+            if each.reference
+        }
+        after = pin(data, reading, answers, PATHS).data
+        literal = [each for each in reading.mentions if each.span and is_unpinned(each)]
+        back = after.replace(f":latest@{DIGEST}".encode(), b"").replace(f"@{DIGEST}".encode(), b"")
+        again = find(path, after, paths=PATHS)
+        assert not [each for each in again.mentions if each.span and is_unpinned(each)], path
+        # What said latest itself, or had this very digest, is all that could differ.
+        if not any(each.text.endswith(":latest") for each in literal) and b"a" * 64 not in data:
+            assert back == data, path
+        changed += after.count(str(DIGEST).encode()) - data.count(str(DIGEST).encode())
+        assert after.count(b"\n") == data.count(b"\n")
+        assert pin(after, again, answers, PATHS).data == after
+    assert changed > 60
 
 
 def test_an_image_of_a_gate_has_a_place_and_one_answer() -> None:
