@@ -215,6 +215,11 @@ def test_directives_count_only_at_the_top() -> None:
     assert texts(dockerfile("# words\n# escape=`\nFROM a\\\n\n")) == ["a"]
     assert "escape" in dockerfile("# escape=x\nFROM a\n").troubles[0].message
     assert texts(dockerfile("# syntax=one\n# syntax=two\nFROM a\n")) == ["one", "a"]
+    assert texts(dockerfile("# syntax=one")) == ["one"]
+
+
+def test_a_flag_may_come_last() -> None:
+    assert texts(dockerfile("FROM a\nCOPY --link --from=b\n")) == ["a", "b"]
 
 
 def test_onbuild_is_looked_into_as_deep_as_it_goes() -> None:
