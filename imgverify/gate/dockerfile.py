@@ -57,15 +57,16 @@ class _Image:
     """
 
     word: Marked
-    until: int | None = None
+    until: int = limits.STAGES
     takes_variables: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What has been read so far: names of stages, variables with defaults, images."""
+    """What has been read so far: where stages began, which one has a name first, and the rest."""
 
-    stages: list[str] = field(default_factory=list)
+    stages: list[int] = field(default_factory=list)
+    named: dict[str, int] = field(default_factory=dict)
     variables: dict[str, str | None] = field(default_factory=dict)
     images: list[_Image] = field(default_factory=list)
 
@@ -90,7 +91,9 @@ class _Read:
             raise Misread(msg, at)
         self.images.append(_Image(_bare(rest[0]), len(self.stages), takes_variables=True))
         named = len(rest) > 2 and rest[1].text.lower() == "as"  # noqa: PLR2004 - image AS name
-        self.stages.append(rest[2].text.lower() if named else "")
+        if named:
+            self.named.setdefault(rest[2].text.lower(), len(self.stages))
+        self.stages.append(at)
 
     def _take_sources(self, words: Iterator[Marked]) -> None:
         self.images.extend(_Image(each) for each in words)
@@ -137,7 +140,8 @@ def _is_stage(image: _Image, read: _Read) -> bool:
         name = name if expanded.problem else expanded.text
     elif name.isascii() and name.isdigit():
         return True
-    return name == _SCRATCH or name.lower() in read.stages[: image.until]
+    first = read.named.get(name.lower())
+    return name == _SCRATCH or (first is not None and first < image.until)
 
 
 def _bare(word: Marked) -> Marked:

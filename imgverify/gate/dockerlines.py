@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _DIRECTIVE: Final = re.compile(r"#[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(.+?)[ \t\r]*", re.ASCII)
 _HEREDOC: Final = re.compile(r"[0-9]*<<(-?)([^<]+)", re.ASCII)
 _INSTRUCTION: Final = re.compile(r"[ \t]*([A-Za-z]+)(?:[ \t]+|\Z)", re.ASCII)
+# Possessive: what has been taken is never given back, so that no text takes long.
 _WORD: Final = re.compile(
-    r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"?|'[^']*'?|\\\Z)+""", re.ASCII | re.DOTALL
+    r"""(?:[^\s"'\\]++|\\.|"(?:[^"\\]++|\\.)*+"?|'[^']*+'?|\\\Z)++""", re.ASCII | re.DOTALL
 )
 _WITH_HEREDOCS: Final = frozenset({"RUN", "COPY", "ADD"})
 _SPACE: Final = " \t\r\v\f"

@@ -45,7 +45,7 @@ _NAMES: Final = (
 _VALUES: Final = re.compile(r"(?:.*[.-])?values(?:[.-].*)?\.ya?ml")
 # Not just any braces: alerts and other tools' templates have them, in texts of rendered objects.
 _HELM: Final = re.compile(
-    r"(?<!\$)\{\{[^}\n]*?(?:\.(?:Values|Release|Chart|Capabilities)\b|\binclude[ \t]+\")", re.ASCII
+    r"(?<!\$)\{\{[^{}\n]*?(?:\.(?:Values|Release|Chart|Capabilities)\b|\binclude[ \t]+\")", re.ASCII
 )
 _BRACES: Final = "{{"
 _TELLING: Final = re.compile(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imgverify.gate.source import Source
 
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL | re.ASCII)
-_STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"', re.ASCII)
+_STRING: Final = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\.)*+"', re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9+.-]+", re.ASCII)
 
 

@@ -103,6 +103,25 @@ def test_many_stages_and_many_references_are_bounded(monkeypatch: pytest.MonkeyP
     assert reading.troubles[0].location.line == 3
 
 
+UNITS = [
+    *"{[\"'\\$#-:,& \t*|>", "{{", "${", "${A:-", "/*", "//", '\\"', "# x\n", " #", "<<E ", "a=$A ",
+    "ARG A=1\n", "FROM a\n", "\\\n", "--from=", "\r\n", "'a' ", "{{ x", "[a, ", "- ", "x: y\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "images.txt", "devcontainer.json", "x.yaml"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_yaml_semantics_no_text_takes_long(unit: str, path: str) -> None:
+    size = 60_000 if path == "x.yaml" else 600_000
+    text = {"x.yaml": "image: ", "devcontainer.json": '{"a": "'}.get(path, "") + unit * (
+        size // len(unit)
+    )
+    started = time.thread_time()
+    find(path, text.encode())
+    # Whatever grows with the square takes minutes.
+    assert time.thread_time() - started < 30
+
+
 # --- two readers, one file --------------------------------------------------------------------
 
 
@@ -216,6 +235,12 @@ def test_directives_count_only_at_the_top() -> None:
     assert "escape" in dockerfile("# escape=x\nFROM a\n").troubles[0].message
     assert texts(dockerfile("# syntax=one\n# syntax=two\nFROM a\n")) == ["one", "a"]
     assert texts(dockerfile("# syntax=one")) == ["one"]
+
+
+def test_an_image_without_a_name_is_no_stage() -> None:
+    (one, two) = dockerfile("ARG X=\nFROM a\nFROM ${X}\n").mentions
+    assert (one.text, two.text) == ("a", "")
+    assert "empty" in two.problem
 
 
 def test_a_flag_may_come_last() -> None:
