@@ -32,9 +32,7 @@ def answers(
     from imgverify.verify import verify_all  # noqa: PLC0415 - after usage errors
 
     with app.network(manner, access) as network:
-        verdicts = verify_all(
-            questions, network, policy, app.now, at_once=limits.GATE_AT_ONCE
-        )
+        verdicts = verify_all(questions, network, policy, app.now, at_once=limits.GATE_AT_ONCE)
     rest = iter(verdicts)
     found = (each if isinstance(each, InputError) else next(rest) for each in read)
     return dict(zip(named, found, strict=True))

@@ -27,7 +27,7 @@ from imgverify.verdict import (
 from imgverify.verify.failure import finding_of
 from imgverify.verify.judge import Case, failed_mirror, grade_mirror
 from imgverify.verify.offline import gather_offline, require_answerable
-from imgverify.verify.parallel import all_or_raise, attempt, each_image
+from imgverify.verify.parallel import IMAGES, all_or_raise, attempt, each_image
 from imgverify.verify.platforms import published, unpublished
 from imgverify.verify.question import Question
 from imgverify.verify.resolve import observe
@@ -66,7 +66,7 @@ def verify_all(
     policy: Policy,
     now: datetime,
     *,
-    at_once: int = limits.IMAGES_AT_ONCE,
+    at_once: int = IMAGES,
 ) -> tuple[Verdict, ...]:
     """Do what `verify` does for several images, `at_once` at a time; verdicts are in order.
 

@@ -53,7 +53,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--gates", type=int, default=3, help="counted runs of each gate")
     parser.add_argument("--size", type=int, default=1000, help="size of the image in MB")
     parser.add_argument("--pairs", type=int, default=9, help="counted runs of signed images")
-    parser.add_argument("--only", choices=["pull", "start", "signed", "gate"], help="one part of it")
+    parser.add_argument(
+        "--only", choices=["pull", "start", "signed", "gate"], help="one part of it"
+    )
     return parser.parse_args(arguments)
 
 
