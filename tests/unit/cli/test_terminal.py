@@ -36,10 +36,13 @@ class Screen:
         self.progress = TerminalProgress(self.console)
 
     def show(self) -> list[str]:
-        self.written.seek(0)
-        self.written.truncate()
-        self.progress._bars.refresh()
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.written.getvalue())
+        # The bars are drawn ten times a second by a thread of their own as well.
+        with self.progress._bars.live._lock:
+            self.written.seek(0)
+            self.written.truncate()
+            self.progress._bars.refresh()
+            written = self.written.getvalue()
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
         return [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 
