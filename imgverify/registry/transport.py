@@ -52,9 +52,6 @@ class _Wire(io.RawIOBase):
         self._readers = 0
         self._ends = False
 
-    def readable(self) -> bool:
-        return True
-
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         until = self.deadline.within(limits.STALL_TIMEOUT)
         while True:

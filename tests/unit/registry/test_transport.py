@@ -420,3 +420,8 @@ def test_nothing_is_left_open(fake: FakeRegistry) -> None:
                 body(made.handle_request(request(fake.host)))
     del made
     gc.collect()
+
+
+def test_a_connection_whose_other_end_is_gone_has_no_peer() -> None:
+    with socket.socket() as unconnected:
+        assert module._Wire(unconnected, Deadline.after(1)).peer is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
+from imgverify.oci import mediatype
 from imgverify.oci.digest import Digest
 from imgverify.oci.platform import Platform
 from imgverify.oci.reference import Reference
@@ -134,6 +136,43 @@ def test_a_signature_that_is_listed_and_gone_is_not_an_unsigned_image(signed: Wo
     blob = made.document["payload"].encode()
     signed.upstream.shelf.remove_blob(Digest.of(blob))
     assert ask(signed, requiring(made)).decision is Decision.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("text", [b"{", b'{"schemaVersion": 2, "layers": 7}'])
+def test_what_is_listed_and_is_no_manifest_is_told_and_counts_for_nothing(
+    signed: World, text: bytes
+) -> None:
+    listed = signed.upstream.shelf.put_manifest(PATH, text, mediatype.OCI_MANIFEST)
+    list_beside(signed, listed, len(text))
+    verdict = ask(signed, requiring(specimen(KEYLESS)))
+    assert verdict.decision is Decision.DENY
+    assert rules(verdict) == [Rule.SIGNATURE_REJECTED]
+
+
+def test_what_is_listed_and_cannot_be_had_is_not_an_unsigned_image(signed: World) -> None:
+    listed = signed.upstream.shelf.put_manifest(PATH, b"{}", mediatype.OCI_MANIFEST)
+    list_beside(signed, listed, 2)
+    signed.play("upstream", Status(500, when=When(path=str(listed))))
+    verdict = ask(signed, requiring(specimen(KEYLESS)))
+    assert verdict.decision is Decision.INCONCLUSIVE
+    assert rules(verdict) == [Rule.SIGNATURE_LOOKUP_FAILED]
+
+
+def test_an_index_that_is_listed_carries_no_signature(signed: World) -> None:
+    list_beside(signed, OLD.digest, len(OLD.manifest))
+    put(signed.upstream.shelf, PATH, OLD)
+    assert rules(ask(signed, requiring(specimen(KEYLESS)))) == [Rule.UNSIGNED]
+
+
+def list_beside(world: World, digest: Digest, size: int) -> None:
+    """Let upstream's fallback tag list something, whatever that is."""
+    kind = str(mediatype.OCI_MANIFEST)
+    entry = {"mediaType": kind, "digest": str(digest), "size": size}
+    listed = {"schemaVersion": 2, "mediaType": str(mediatype.OCI_INDEX), "manifests": [entry]}
+    tag = f"sha256-{NEW.digest.encoded}"
+    world.upstream.shelf.put_manifest(
+        PATH, json.dumps(listed).encode(), mediatype.OCI_INDEX, tag=tag
+    )
 
 
 def test_presence_is_not_trust_a_strangers_signature_is_told_and_counts_for_nothing(

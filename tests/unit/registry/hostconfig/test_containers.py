@@ -1,5 +1,6 @@
 """What Podman and its kin would do with `registries.conf`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -317,3 +318,10 @@ def test_a_match_is_within_the_name_and_at_the_end_of_a_part(name: str, prefix: 
 @pytest.mark.parametrize(("text", "short"), [("x", True), ("x/y", True), ("X", False), ("", False)])
 def test_a_short_name_follows_the_grammar(text: str, *, short: bool) -> None:
     assert is_short(text) is short
+
+
+def test_a_name_that_grows_too_long_on_the_way_is_an_error_with_its_place() -> None:
+    path = "/".join(["part" * 10] * 5)
+    found = configured(f'[[registry]]\nprefix = "docker.io"\nlocation = "m.example/{path}"\n')
+    with pytest.raises(InputError, match=re.escape(f"{FILE}.0")):
+        found.sources(Reference.parse(f"docker.io/{path}/app"))
