@@ -34,7 +34,11 @@ STDIN: Final = "-"
 _NAMES: Final = (
     (
         Kind.DOCKERFILE,
-        re.compile(r"(?:.*\.)?(?:[Dd]ocker|[Cc]ontainer)file(?:\.(?!dockerignore\Z).*)?"),
+        # With an ending only as it is written by convention: dockerfile.go is a program.
+        re.compile(
+            r"(?:.*\.)?(?:(?:[Dd]ocker|[Cc]ontainer)file"
+            r"|(?:Docker|Container)file\.(?!dockerignore\Z).*)"
+        ),
     ),
     (Kind.DEVCONTAINER, re.compile(r"\.?devcontainer\.json")),
     (Kind.LIST, re.compile(r"images\.txt|.*\.list")),

@@ -289,6 +289,8 @@ def test_json_is_read_as_editors_read_it() -> None:
         ("Containerfile", Kind.DOCKERFILE),
         ("Dockerfile.dockerignore", None),
         ("Dockerfiles", None),
+        ("cli/dockerfile.go", None),
+        ("api.dockerfile", Kind.DOCKERFILE),
         ("images.txt", Kind.LIST),
         ("x.list", Kind.LIST),
         ("README.md", None),
