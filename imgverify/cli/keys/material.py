@@ -57,7 +57,8 @@ def fetched(stored: Stored) -> Material:
 def named(path: Path) -> Material:
     """Return what is to be said of a file: a trusted root, or a key; raises `InputError`."""
     data = read_file(path, limits.TRUSTED_ROOT_SIZE, "the file")
-    if b"-----BEGIN" in data:
+    # Other JSON than trusted roots has keys in PEM form in it.
+    if b"-----BEGIN" in data and not data.lstrip().startswith(b"{"):
         pieces: tuple[Piece, ...] = (piece_of(read_key(path), path.name),)
     else:
         pieces = _pieces(parse_trusted_roots(data, str(path)))

@@ -584,6 +584,14 @@ def test_every_file_is_checked_and_the_worst_counts(
     assert run("keys", "check").status == 2
 
 
+def test_other_json_with_keys_in_it_is_told_to_be_no_trusted_root(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "root.json"
+    file.write_text(json.dumps({"keys": {"a": public_pem(new_key()).decode()}}))
+    done = run("keys", "check", file)
+    assert done.status == 2
+    assert "is not a trusted root" in done.out
+
+
 def test_a_root_that_has_nothing_in_it_is_over(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "empty.json"
     kind = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
