@@ -72,8 +72,8 @@ class Rule(enum.StrEnum):
     SIGNATURE_LOOKUP_FAILED = "signature-lookup-failed"
     SIGNATURE_NOT_CARRIED = "signature-not-carried"
     NOT_ACCEPTED = "not-accepted"
-    UNRESOLVABLE = "unresolvable-reference"
-    UNREADABLE = "unreadable-file"
+    UNRESOLVABLE_REFERENCE = "unresolvable-reference"
+    UNREADABLE_FILE = "unreadable-file"
 
     @property
     def help_uri(self) -> str:

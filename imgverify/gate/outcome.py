@@ -117,7 +117,7 @@ def _answered(name: str, mentions: tuple[Mention, ...], answer: Verdict | InputE
 
 
 def _finding(problem: str, hint: str) -> Finding:
-    return Finding(Rule.UNRESOLVABLE, Level.ERROR, problem, hint=hint)
+    return Finding(Rule.UNRESOLVABLE_REFERENCE, Level.ERROR, problem, hint=hint)
 
 
 def _first(image: GateImage) -> Location:

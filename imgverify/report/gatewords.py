@@ -119,7 +119,7 @@ def _refused(image: GateImage) -> Iterator[Issue]:
 def _unreadable(trouble: Trouble) -> Issue:
     message = f"what this names is not known: {escape(trouble.message)}"
     name = escape(trouble.location.path, limits.PATH_LENGTH)
-    return Issue(trouble.location, Rule.UNREADABLE, Level.ERROR, name, message, is_open=True)
+    return Issue(trouble.location, Rule.UNREADABLE_FILE, Level.ERROR, name, message, is_open=True)
 
 
 def _insecure(outcome: Outcome) -> Iterator[Issue]:

@@ -25,7 +25,7 @@ UNRESOLVED = GateImage(
     "${IMAGE}",
     (Mention(Location("compose.yaml", 3, 12), "${IMAGE}", None, "it has no value"),),
     None,
-    (Finding(Rule.UNRESOLVABLE, Level.ERROR, "it has no value", hint="write it out"),),
+    (Finding(Rule.UNRESOLVABLE_REFERENCE, Level.ERROR, "it has no value", hint="write it out"),),
 )
 DENIED_IMAGE = GateImage(str(NGINX), named((FILE, 12, 16), ("Dockerfile", 1, 6)), DIVERGED)
 UNKNOWN_IMAGE = GateImage(str(NGINX), named(("b.list", 2, 1)), UNREACHABLE)
@@ -58,6 +58,6 @@ def hostile_outcome(text: str) -> Outcome:
     place = Location(text, 1, 1)
     denied = GateImage(text, (Mention(place, text, NGINX),), hostile(text))
     error = InputError(text, hint=text)
-    finding = Finding(Rule.UNRESOLVABLE, Level.ERROR, error.message, hint=error.hint)
+    finding = Finding(Rule.UNRESOLVABLE_REFERENCE, Level.ERROR, error.message, hint=error.hint)
     unresolved = GateImage(text, (Mention(place, text, None, text or "x"),), None, (finding,))
     return Outcome((denied, unresolved), (Trouble(place, text),), 1)
