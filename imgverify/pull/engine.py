@@ -82,7 +82,7 @@ def pull(
     if verdict.pinned is None or digest is None:
         msg = f"{verdict.requested} was not allowed, so it cannot be pulled"
         raise InputError(msg)
-    useful = [each.reference for each in verdict.mirrors if each.grade in _USEFUL]
+    useful = [each.reference for each in verdict.mirrors if each.grade in _USEFUL or each.exempted]
     try:
         with Way(network, useful) as way:
             sources = Sources(_sources(verdict, useful, way))

@@ -14,7 +14,7 @@ from imgverify.oci.descriptor import Descriptor
 from imgverify.oci.digest import Algorithm, Content, Digest
 from imgverify.oci.local import CopyKind
 from imgverify.oci.manifest import Index, Manifest, parse_manifest
-from imgverify.oci.mediatype import DOCKER_CONFIG, Compression
+from imgverify.oci.mediatype import DOCKER_CONFIG, Compression, Kind
 from imgverify.store import documents
 from imgverify.store.documents import (
     CONTAINERD_NAME,
@@ -78,7 +78,7 @@ class CopyReader:
         if self.entries is None:
             return self._choose_saved()
         named = [each for each in self.entries if self._is_named(each)]
-        found = list({each.digest: each for each in named if not _is_beside(each)}.values())
+        found = list({each.digest: each for each in named if not self._is_beside(each)}.values())
         if len(found) > 1:
             found = [each for each in found if self._may_run(each)]
         if len(found) == 1:
@@ -186,14 +186,28 @@ class CopyReader:
             return SavedImage(_names(entry), "", ()).is_called(wanted)
         return wanted in _names(entry)
 
+    def _is_beside(self, entry: Descriptor) -> bool:
+        """Tell whether an entry is something that a writer keeps beside an image.
+
+        A name that is an image's outweighs what else is said: by that name tools would load it.
+        """
+        labelled = entry.artifact_type is not None or is_cosigns(entry)
+        if not _is_called(entry):
+            return labelled or bool(_names(entry))
+        return labelled and not self._may_run(entry)
+
     def _may_run(self, entry: Descriptor) -> bool:
-        """Tell an image from an artifact, where what lists them does not."""
+        """Tell an image from an artifact, whatever lists them says."""
         try:
             found = parse_manifest(self.content(entry.digest, limits.MANIFEST_SIZE))
         except (Absent, ContentError):
             return True
-        image = isinstance(found, Index) or found.is_image
-        return image and found.subject is None
+        if isinstance(found, Index):
+            return found.subject is None or _is_called(entry)
+        # What has an image's layers runs, whatever it says that it is about.
+        layered = any(each.media_type.kind is Kind.LAYER for each in found.layers)
+        plain = found.subject is None and not is_cosigns(entry)
+        return found.is_image and (layered or plain)
 
     def _none_or_several(self, count: int, names: tuple[str, ...]) -> Absent | InputError:
         shown = ", ".join(map(repr, dict.fromkeys(names[:_NAMES]))) or "no names"
@@ -242,11 +256,9 @@ class CopyReader:
         return Malformed(f"{self.tree.path(name)} is not there")
 
 
-def _is_beside(entry: Descriptor) -> bool:
-    """Tell whether an entry is something that a writer keeps beside an image."""
-    if entry.artifact_type is not None or is_cosigns(entry):
-        return True
-    return any(map(_BESIDE_TAG.fullmatch, _names(entry)))
+def _is_called(entry: Descriptor) -> bool:
+    """Tell whether an entry has a name that is not that of something beside an image."""
+    return not all(map(_BESIDE_TAG.fullmatch, _names(entry)))
 
 
 def is_cosigns(entry: Descriptor) -> bool:

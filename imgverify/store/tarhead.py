@@ -29,6 +29,8 @@ _OCTAL: Final = re.compile(rb"[ ]*([0-7]*)[ \0]*", re.ASCII)
 _RECORD: Final = re.compile(rb"([0-9]{1,6}) ([^=\n]{1,256})=", re.ASCII)
 _DECIMAL: Final = re.compile(rb"[0-9]{1,15}", re.ASCII)
 _BINARY: Final = 0x80
+# What star writes after this many bytes of a name are times.
+_STAR_PREFIX: Final = 131
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ def read_members(read_at: ReadAt, length: int, tick: Callable[[], object]) -> Ma
     """
     members: dict[str, Member] = {}
     extended: dict[bytes, bytes] = {}
+    kinds: tuple[bytes, ...] = ()
     position = 0
     for _ in range(limits.ARCHIVE_MEMBERS):
         tick()
@@ -71,10 +74,11 @@ def read_members(read_at: ReadAt, length: int, tick: Callable[[], object]) -> Ma
         header = _parse(block)
         base = position + _BLOCK
         if header.kind in _EXTENDED:
+            kinds = _unmixed(kinds, header.kind)
             extended |= _extension(header, read_at, base, length)
             position = base + _padded(header.size)
             continue
-        header, extended = _extend(header, extended), {}
+        header, extended, kinds = _extend(header, extended), {}, ()
         if base + header.size > length:
             msg = f"the archive is cut off within {_shown(header.name)}"
             raise Malformed(msg)
@@ -90,6 +94,16 @@ def _refuse_cut(block: bytes, position: int, length: int) -> None:
         raise Malformed(msg)
 
 
+def _unmixed(before: tuple[bytes, ...], kind: bytes) -> tuple[bytes, ...]:
+    """Refuse two extended headers for one member of which readers take different ones."""
+    if kind == _ALL:
+        return before
+    if before and (kind in before or _OWN in (kind, *before)):
+        msg = "the archive has a member with two extended headers that say its name"
+        raise Malformed(msg)
+    return (*before, kind)
+
+
 def _parse(block: bytes) -> _Header:
     if len(block) != _BLOCK:
         msg = "the archive is cut off within a header"
@@ -100,6 +114,9 @@ def _parse(block: bytes) -> _Header:
         raise Malformed(msg)
     kind = block[156:157]
     name, prefix = _text(block[0:100]), _text(block[345:500])
+    if len(prefix) > _STAR_PREFIX and block[508:512] == b"tar\0":
+        msg = "the archive has a header whose name has two lengths"
+        raise Malformed(msg)
     if prefix and block[257:263] == b"ustar\0":
         name = prefix + b"/" + name
     return _Header(kind, name, _text(block[157:257]), _number(block[124:136]))
@@ -187,10 +204,11 @@ def _add(members: dict[str, Member], header: _Header, base: int) -> None:
         return
     if header.kind in _LINKS:
         member = Member(base, 0, _target(name, header))
-    elif header.kind in _REGULAR and name:
+    elif header.kind in _REGULAR and name and not header.name.endswith(b"/"):
         member = Member(base, header.size)
     else:
-        msg = f"{name} in the archive is neither a file nor a folder"
+        # Of a file that is called like a folder some readers take the content for members.
+        msg = f"{_shown(header.name)} in the archive is neither a file nor a folder"
         raise Malformed(msg)
     if name in members:
         msg = f"the archive has {name} twice"

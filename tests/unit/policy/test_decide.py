@@ -273,10 +273,23 @@ def test_a_rule_that_only_warns_never_lets_through_what_upstream_did_not_publish
 
 
 def test_a_rule_that_only_warns_makes_errors_warnings() -> None:
-    wrong = Finding(Rule.TAG_DIGEST_MISMATCH, Level.ERROR, "said")
+    wrong = Finding(Rule.PLATFORM_ABSENT, Level.ERROR, "said")
     verdict = decide(WARNING, known(mirror(Grade.IDENTICAL), said=(wrong,)))
     assert verdict.decision is Decision.ALLOW
     assert {each.level for each in verdict.findings} == {Level.WARNING}
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_rule_that_only_warns_does_not_give_another_digest_than_was_written(
+    purpose: Purpose,
+) -> None:
+    wrong = Finding(Rule.TAG_DIGEST_MISMATCH, Level.ERROR, "said")
+    seen = known(mirror(Grade.IDENTICAL), said=(wrong,))
+    verdict = decide(WARNING, seen, purpose)
+    assert (verdict.decision, verdict.pinned) == (Decision.DENY, None)
+    assert [each.level for each in verdict.findings] == [Level.ERROR]
+    signed = WARNING.also_requiring((REQUIREMENT,))
+    assert to_be_vouched_for(signed, seen, purpose) == ()
 
 
 ONE_DAY = Exemption(

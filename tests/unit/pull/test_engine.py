@@ -324,6 +324,17 @@ def test_a_mirror_that_cannot_help_is_not_asked(scene: Scene, grade: Grade) -> N
     assert_layout(scene.out, item)
 
 
+def test_an_exempted_image_is_taken_from_the_mirror_that_has_it(scene: Scene) -> None:
+    """Upstream never had it: that is what the exemption is for."""
+    item = multi_platform("app", "1.4.2")
+    put(scene.mirror.shelf, NAME, item, TAG)
+    verdict = scene.verdict(item.digest, [Grade.DIVERGED])
+    exempted = tuple(replace(each, exempted=True) for each in verdict.mirrors)
+    verdict = replace(verdict, mirrors=exempted)
+    pull(verdict, scene.network, LayoutSink(scene.out, TAG), progress=Silence())
+    assert_layout(scene.out, item)
+
+
 def test_upstream_down_after_the_verdict_is_no_obstacle(scene: Scene) -> None:
     item = multi_platform("app", "1.4.2")
     scene.publish(item)

@@ -103,6 +103,57 @@ def test_what_lies_beside_an_image_is_not_chosen(
     assert chosen(f"oci:{layout}") == NEW.digest
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"artifactType": "application/vnd.test.sig"},
+        {"annotations": {REF_NAME: "1.4", "kind": "dev.cosignproject.cosign/sigs"}},
+        {"annotations": {REF_NAME: f"sha256-{NEW.digest.encoded}", CONTAINERD_NAME: "1.4"}},
+        {},
+    ],
+)
+def test_an_image_that_is_listed_as_something_else_is_one_of_several(
+    layout: Path, said: dict[str, object]
+) -> None:
+    """By its name other tools would load it, the first of the two."""
+    write_index(layout, [entry(OLD.digest, ref="1.4") | said, entry(NEW.digest, ref="1.4")])
+    with pytest.raises(InputError, match="may be 2 images"):
+        chosen(f"oci:{layout}:1.4")
+
+
+@pytest.mark.parametrize("kind", ["image", "index"])
+def test_an_image_with_a_subject_still_is_an_image(layout: Path, kind: str) -> None:
+    document = json.loads(OLD.manifest)
+    if kind == "index":
+        document = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [entry(OLD.digest, len(OLD.manifest))],
+        }
+    document["subject"] = entry(NEW.digest, len(NEW.manifest))
+    data = json.dumps(document).encode()
+    copies.blob_file(layout, Digest.of(data)).write_bytes(data)
+    other = entry(Digest.of(data), ref="1.4") | {"mediaType": document["mediaType"]}
+    write_index(layout, [other, entry(NEW.digest, ref="1.4")])
+    with pytest.raises(InputError, match="may be 2 images"):
+        chosen(f"oci:{layout}:1.4")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [{"kind": "dev.cosignproject.cosign/sigs"}, {"artifactType": "application/vnd.test.sig"}],
+)
+def test_a_signature_that_has_the_image_s_name_is_beside_it(
+    layout: Path, label: dict[str, str]
+) -> None:
+    """Cosign gives all that it saves the name of the image."""
+    beside_it = entry(SIGNATURE.digest, ref="1.4") | label
+    if "kind" in label:
+        beside_it["annotations"] = {REF_NAME: "1.4"} | label
+    write_index(layout, [entry(NEW.digest, ref="1.4"), beside_it])
+    assert chosen(f"oci:{layout}:1.4") == NEW.digest
+
+
 def test_an_entry_that_is_not_there_stays_one_of_several(layout: Path) -> None:
     write_index(layout, [entry(Digest.of(b"gone")), entry(NEW.digest)])
     with pytest.raises(InputError, match="may be 2 images"):

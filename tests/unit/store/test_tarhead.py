@@ -199,6 +199,52 @@ def test_an_extended_header_that_could_be_read_in_two_ways_is_refused(records: b
         read(pax(records))
 
 
+def header(kind: bytes, data: bytes) -> bytes:
+    head = member("header", len(data), kind).tobuf(tarfile.USTAR_FORMAT)
+    return head + data + bytes(-len(data) % BLOCK)
+
+
+OWN, OTHER = (header(tarfile.XHDTYPE, record(b"path", each)) for each in (b"own", b"other"))
+TIMES = header(tarfile.XHDTYPE, record(b"mtime", b"1.5"))
+NAME, TARGET = (header(each, b"gnu\0") for each in (b"L", b"K"))
+FOR_ALL = header(tarfile.XGLTYPE, record(b"comment", b"x"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        OWN + OTHER, OWN + TIMES, TIMES + OWN, OWN + NAME, NAME + OWN, TIMES + NAME, NAME + NAME,
+        TARGET + TARGET, NAME + TARGET + NAME, OWN + FOR_ALL + TIMES,
+    ],
+)  # fmt: skip
+def test_archive_load_a_name_in_two_extended_headers_is_refused(headers: bytes) -> None:
+    """Go's reader forgets the first of two, and takes GNU's name before any other."""
+    with pytest.raises(Malformed, match="two extended headers"):
+        read(headers + written(member("a")))
+
+
+@pytest.mark.parametrize("headers", [NAME + TARGET, TARGET + NAME, NAME + FOR_ALL])
+def test_extended_headers_of_different_things_go_together(headers: bytes) -> None:
+    assert read(headers + written(member("a"), member("b"))).keys() == {"gnu", "b"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE])
+@pytest.mark.parametrize("size", [0, 700])
+def test_archive_load_a_file_that_is_called_like_a_folder_is_refused(
+    kind: bytes, size: int
+) -> None:
+    """Some readers take it for one, and what it has for the archive's next members."""
+    with pytest.raises(Malformed, match="neither"):
+        read(written(member("a/", size, kind)))
+
+
+def test_archive_load_a_name_with_two_ends_is_refused() -> None:
+    data = written(member(f"{'a' * 140}/{'b' * 90}"), style=tarfile.USTAR_FORMAT)
+    assert len(read(data)) == 1
+    with pytest.raises(Malformed, match="two lengths"):
+        read(changed(data, 508, b"tar\0"))
+
+
 @pytest.mark.parametrize("key", [b"path", b"size", b"linkpath"])
 def test_no_header_names_all_members(key: bytes) -> None:
     with pytest.raises(Malformed):

@@ -249,6 +249,17 @@ def test_attestation_type_an_attestation_does_not_say_what_upstream_published(
     assert Rule.UNSIGNED in rules(verdict)
 
 
+def test_a_rule_that_only_warns_does_not_give_another_digest_than_was_written(
+    pair: World, layout: Path
+) -> None:
+    (rule,) = POLICY.rules
+    warning = Policy((replace(rule, enforcement=Enforcement.WARN),))
+    written = pair.name(pair.upstream, TAG, OLD.digest)
+    verdict = ask(pair, layout, policy=warning, upstream=written)
+    assert verdict.decision is Decision.DENY
+    assert Rule.TAG_DIGEST_MISMATCH in rules(verdict)
+
+
 def test_a_rule_that_only_warns_does_not_say_what_upstream_published(
     pair: World, tmp_path: Path
 ) -> None:
