@@ -138,13 +138,20 @@ def _compared(
         return Decision.DENY if wrong else Decision.INCONCLUSIVE
     if purpose is Purpose.PULL:
         stops = any(map(_is_strange, judged))
-        decides = not any(map(_is_dependent, judged))
+        decides = not any(map(_is_dependent, judged)) and not _disagree(facts, judged)
     else:
         decisions = {each.decision for each in judged}
         stops, decides = Decision.DENY in decisions, decisions <= {Decision.ALLOW}
     if stops or _has_error(facts.findings):
         return Decision.DENY
     return Decision.ALLOW if decides else Decision.INCONCLUSIVE
+
+
+def _disagree(facts: Facts, judged: tuple[MirrorResult, ...]) -> bool:
+    """Tell whether mirrors have different images, where nobody says which one is current."""
+    if facts.upstream.rung is not ResolvedFrom.SIGNATURE:
+        return False
+    return any(each.digest not in {None, facts.upstream.digest} for each in judged)
 
 
 def _enforced(

@@ -205,6 +205,17 @@ def test_mirrors_that_do_not_agree_decide_nothing(
     assert [each.grade for each in verdict.mirrors] == [Grade.INCONCLUSIVE] * 2
 
 
+def test_a_pull_does_not_choose_between_copies_that_do_not_agree(
+    pair: World, layout: Path, tmp_path: Path
+) -> None:
+    older = write_layout(tmp_path / "older", shelved(OLD, TAG, (OLD, OLDER, Place.REFERRER)))
+    named = [LocalCopy.parse(f"oci:{each}") for each in (older, layout)]
+    for mirrors, expected in ((named[1:], Decision.ALLOW), (named, Decision.INCONCLUSIVE)):
+        question = asked(pair, *mirrors)
+        verdict = pair.put_question(question, policy=POLICY, pulling=True, now=NOW)
+        assert verdict.decision is expected
+
+
 def test_a_mirror_that_cannot_be_asked_decides_nothing(pair: World, layout: Path) -> None:
     pair.play("mirror", Status(500))
     mirror = pair.name(pair.mirror)
