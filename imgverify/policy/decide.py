@@ -78,14 +78,14 @@ def decide(policy: Policy, facts: Facts, purpose: Purpose = Purpose.USE) -> Verd
         return unmatched(facts.requested, facts.upstream.reference, facts.mirrors)
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     compared = _compared(rule, facts, judged, purpose)
-    decision = _enforced(rule, compared, judged)
+    decision = _enforced(rule, facts, compared, judged)
     warned = decision is not compared
     if decision is Decision.ALLOW:
         excused = _excused(policy, facts, judged, purpose)
         facts = replace(facts, findings=(*facts.findings, *excused))
     if decision is Decision.ALLOW and _unvouched(policy, facts, judged, purpose):
         own = _vouched_for(rule.requires, facts.own)
-        enforced = _enforced(rule, own, ())
+        enforced = _enforced(rule, facts, own, ())
         warned = warned or enforced is not own
         decision = _worse(enforced, _vouched_for(rule.asked, facts.vouching))
     if decision is Decision.ALLOW and lacks_word(facts.upstream, (facts.own, facts.vouching)):
@@ -100,7 +100,7 @@ def to_be_vouched_for(policy: Policy, facts: Facts, purpose: Purpose) -> tuple[D
         return ()
     judged = tuple(_judge(policy, rule, facts, each) for each in facts.mirrors)
     compared = _compared(rule, facts, judged, purpose)
-    if _enforced(rule, compared, judged) is not Decision.ALLOW:
+    if _enforced(rule, facts, compared, judged) is not Decision.ALLOW:
         return ()
     return _unvouched(policy, facts, judged, purpose)
 
@@ -147,13 +147,18 @@ def _compared(
     return Decision.ALLOW if decides else Decision.INCONCLUSIVE
 
 
-def _enforced(rule: PolicyRule, compared: Decision, judged: tuple[MirrorResult, ...]) -> Decision:
+def _enforced(
+    rule: PolicyRule, facts: Facts, compared: Decision, judged: tuple[MirrorResult, ...]
+) -> Decision:
     """Let a rule that only warns allow what it would deny, but for what upstream never published.
 
-    What the caller requires of signatures is no part of it: no rule's level overrules that.
+    What the caller requires is no part of it, neither of signatures nor of the digest that was
+    written: no rule's level overrules that.
     """
     warns = rule.enforcement is Enforcement.WARN and compared is Decision.DENY
-    return Decision.ALLOW if warns and not any(map(_is_strange, judged)) else compared
+    asked_for = not any(each.rule is Rule.TAG_DIGEST_MISMATCH for each in facts.findings)
+    lenient = warns and asked_for and not any(map(_is_strange, judged))
+    return Decision.ALLOW if lenient else compared
 
 
 def _signable(

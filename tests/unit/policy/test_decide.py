@@ -273,10 +273,20 @@ def test_a_rule_that_only_warns_never_lets_through_what_upstream_did_not_publish
 
 
 def test_a_rule_that_only_warns_makes_errors_warnings() -> None:
-    wrong = Finding(Rule.TAG_DIGEST_MISMATCH, Level.ERROR, "said")
+    wrong = Finding(Rule.PLATFORM_ABSENT, Level.ERROR, "said")
     verdict = decide(WARNING, known(mirror(Grade.IDENTICAL), said=(wrong,)))
     assert verdict.decision is Decision.ALLOW
     assert {each.level for each in verdict.findings} == {Level.WARNING}
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_pinned_digest_ignored_no_level_overrules_the_digest_that_was_written(
+    purpose: Purpose,
+) -> None:
+    wrong = Finding(Rule.TAG_DIGEST_MISMATCH, Level.ERROR, "said")
+    verdict = decide(WARNING, known(mirror(Grade.IDENTICAL), said=(wrong,)), purpose)
+    assert (verdict.decision, verdict.pinned) == (Decision.DENY, None)
+    assert [each.level for each in verdict.findings] == [Level.ERROR]
 
 
 ONE_DAY = Exemption(
