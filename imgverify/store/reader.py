@@ -47,6 +47,7 @@ _BESIDE_TAG: Final = re.compile(
 )
 _IMAGE_ID: Final = re.compile(r"(?:.*/)?([0-9a-f]{64})(?:\.json)?", re.ASCII)
 _NAMES: Final = 12
+_AGAIN: Final = "make this copy again from where it came from"
 
 
 class CopyReader:
@@ -78,10 +79,11 @@ class CopyReader:
         if self.entries is None:
             return self._choose_saved()
         named = [each for each in self.entries if self._is_named(each)]
-        found = list({each.digest: each for each in named if not self._is_beside(each)}.values())
+        found = list({each.digest: each for each in named if not self._is_set_aside(each)}.values())
         if len(found) > 1:
             found = [each for each in found if self._may_run(each)]
         if len(found) == 1:
+            self._refuse_shadowed(found[0], named)
             return found[0]
         names = tuple(name for each in self.entries for name in _names(each))
         raise self._none_or_several(len(found), names)
@@ -186,28 +188,35 @@ class CopyReader:
             return SavedImage(_names(entry), "", ()).is_called(wanted)
         return wanted in _names(entry)
 
-    def _is_beside(self, entry: Descriptor) -> bool:
-        """Tell whether an entry is something that a writer keeps beside an image.
+    def _is_set_aside(self, entry: Descriptor) -> bool:
+        """Tell whether an entry is kept beside an image; one that other tools would run is not."""
+        return _is_beside(entry) and not self._has_layers(entry)
 
-        A name that is an image's outweighs what else is said: by that name tools would load it.
-        """
-        labelled = entry.artifact_type is not None or is_cosigns(entry)
-        if not _is_called(entry):
-            return labelled or bool(_names(entry))
-        return labelled and not self._may_run(entry)
+    def _has_layers(self, entry: Descriptor) -> bool:
+        """Tell whether an entry is an image by what it holds, whatever is said of it."""
+        try:
+            found = parse_manifest(self.content(entry.digest, limits.MANIFEST_SIZE))
+        except (Absent, ContentError):
+            return False
+        if isinstance(found, Index):
+            # A tag that stands for what lies beside an image names an index of that.
+            return not _has_tag_beside(entry)
+        return found.is_image and any(each.media_type.kind is Kind.LAYER for each in found.layers)
+
+    def _refuse_shadowed(self, chosen: Descriptor, named: list[Descriptor]) -> None:
+        """Refuse a name under which tools that take the first entry find something else."""
+        if self._copy.name is not None and named[0].digest != chosen.digest:
+            msg = f"{self._copy} is {named[0].digest} to some tools, and {chosen.digest} to others"
+            raise InputError(msg, hint=_AGAIN)
 
     def _may_run(self, entry: Descriptor) -> bool:
-        """Tell an image from an artifact, whatever lists them says."""
+        """Tell an image from an artifact, where what lists them does not."""
         try:
             found = parse_manifest(self.content(entry.digest, limits.MANIFEST_SIZE))
         except (Absent, ContentError):
             return True
-        if isinstance(found, Index):
-            return found.subject is None or _is_called(entry)
-        # What has an image's layers runs, whatever it says that it is about.
-        layered = any(each.media_type.kind is Kind.LAYER for each in found.layers)
-        plain = found.subject is None and not is_cosigns(entry)
-        return found.is_image and (layered or plain)
+        image = isinstance(found, Index) or found.is_image
+        return image and found.subject is None
 
     def _none_or_several(self, count: int, names: tuple[str, ...]) -> Absent | InputError:
         shown = ", ".join(map(repr, dict.fromkeys(names[:_NAMES]))) or "no names"
@@ -218,7 +227,8 @@ class CopyReader:
             msg = f"{self._copy.path} does not have {called}; it has {shown}{more}"
             return Absent(msg)
         msg = f"{self._copy} may be {count} images; there are {shown}{more}"
-        return InputError(msg, hint=f"name one: {self._copy.kind}:{self._copy.path}:NAME")
+        hint = f"name one: {self._copy.kind}:{self._copy.path}:NAME"
+        return InputError(msg, hint=hint if self._copy.name is None else _AGAIN)
 
     def _place(self, digest: Digest) -> str:
         return self._places.get(digest) or blob_path(digest)
@@ -256,9 +266,15 @@ class CopyReader:
         return Malformed(f"{self.tree.path(name)} is not there")
 
 
-def _is_called(entry: Descriptor) -> bool:
-    """Tell whether an entry has a name that is not that of something beside an image."""
-    return not all(map(_BESIDE_TAG.fullmatch, _names(entry)))
+def _is_beside(entry: Descriptor) -> bool:
+    """Tell whether an entry is something that a writer keeps beside an image."""
+    return entry.artifact_type is not None or is_cosigns(entry) or _has_tag_beside(entry)
+
+
+def _has_tag_beside(entry: Descriptor) -> bool:
+    """Tell whether all names of an entry are tags for what lies beside an image."""
+    names = _names(entry)
+    return bool(names) and all(map(_BESIDE_TAG.fullmatch, names))
 
 
 def is_cosigns(entry: Descriptor) -> bool:

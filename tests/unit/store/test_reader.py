@@ -25,7 +25,7 @@ from tests.support.copies import (
     write_index,
     write_layout,
 )
-from tests.support.image import artifact, put, release
+from tests.support.image import artifact, index, put, release
 from tests.unit.store.layouts import open_files
 
 NEW, OLD = release("app", "1.4.2"), release("app", "1.4.1")
@@ -103,22 +103,52 @@ def test_what_lies_beside_an_image_is_not_chosen(
     assert chosen(f"oci:{layout}") == NEW.digest
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"artifactType": "application/vnd.test.sig"},
-        {"annotations": {REF_NAME: "1.4", "kind": "dev.cosignproject.cosign/sigs"}},
-        {"annotations": {REF_NAME: f"sha256-{NEW.digest.encoded}", CONTAINERD_NAME: "1.4"}},
-        {},
-    ],
-)
-def test_an_image_that_is_listed_as_something_else_is_one_of_several(
-    layout: Path, said: dict[str, object]
+DISGUISES: list[dict[str, object]] = [
+    entry(OLD.digest, ref="1.4") | {"artifactType": "application/vnd.test.sig"},
+    entry(OLD.digest, ref="1.4", kind="dev.cosignproject.cosign/sigs"),
+    entry(OLD.digest, ref=f"sha256-{NEW.digest.encoded}.sig", containerd="1.4"),
+]
+
+
+@pytest.mark.parametrize("disguised", DISGUISES)
+@pytest.mark.parametrize("name", ["", ":1.4"])
+@pytest.mark.parametrize("first", [True, False])
+def test_an_image_that_is_listed_as_something_beside_another_is_still_one(
+    layout: Path, disguised: dict[str, object], name: str, *, first: bool
 ) -> None:
-    """By its name other tools would load it, the first of the two."""
-    write_index(layout, [entry(OLD.digest, ref="1.4") | said, entry(NEW.digest, ref="1.4")])
+    """Tools that read a layout go by the name alone, and would run it."""
+    entries = [entry(NEW.digest, ref="1.4"), disguised]
+    write_index(layout, entries[::-1] if first else entries)
+    with pytest.raises(InputError, match="may be 2 images") as caught:
+        chosen(f"oci:{layout}{name}")
+    # Who named one already is not told to name one.
+    assert caught.value.hint.startswith("make this copy again" if name else "name one")
+
+
+def test_an_index_is_beside_an_image_by_its_tag_alone(layout: Path) -> None:
+    tagged = index((OLD,))
+    copies.blob_file(layout, tagged.digest).write_bytes(tagged.manifest)
+    kind = str(tagged.media_type)
+    beside_it = entry(tagged.digest, ref=f"sha256-{NEW.digest.encoded}") | {"mediaType": kind}
+    write_index(layout, [beside_it, entry(NEW.digest)])
+    assert chosen(f"oci:{layout}") == NEW.digest
+    disguised = entry(tagged.digest) | {"mediaType": kind, "artifactType": "application/x"}
+    write_index(layout, [entry(NEW.digest), disguised])
     with pytest.raises(InputError, match="may be 2 images"):
+        chosen(f"oci:{layout}")
+
+
+@pytest.mark.parametrize("shadow", [SIGNATURE.digest, Digest.of(b"gone")])
+def test_a_name_that_is_something_else_to_tools_that_take_the_first_is_refused(
+    layout: Path, shadow: Digest
+) -> None:
+    other = entry(shadow, ref="1.4") | {"artifactType": "application/vnd.test.sig"}
+    write_index(layout, [entry(NEW.digest, ref="1.4"), other])
+    assert chosen(f"oci:{layout}:1.4") == NEW.digest
+    write_index(layout, [other, entry(NEW.digest, ref="1.4")])
+    with pytest.raises(InputError, match="to some tools") as caught:
         chosen(f"oci:{layout}:1.4")
+    assert str(shadow) in caught.value.message
 
 
 @pytest.mark.parametrize("kind", ["image", "index"])
@@ -135,7 +165,7 @@ def test_an_image_with_a_subject_still_is_an_image(layout: Path, kind: str) -> N
     copies.blob_file(layout, Digest.of(data)).write_bytes(data)
     other = entry(Digest.of(data), ref="1.4") | {"mediaType": document["mediaType"]}
     write_index(layout, [other, entry(NEW.digest, ref="1.4")])
-    with pytest.raises(InputError, match="may be 2 images"):
+    with pytest.raises(InputError, match=r"may be 2 images|to some tools"):
         chosen(f"oci:{layout}:1.4")
 
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from imgverify.oci.digest import Algorithm, Digest
+from imgverify.policy.model import DEFAULT_POLICY, Enforcement, Policy
+from imgverify.policy.model import Rule as PolicyRule
 from imgverify.serve.loopback import Response
 from imgverify.verdict import Decision, Grade, Level, Rule, Verdict
 from imgverify.verify import Question
@@ -207,9 +209,12 @@ def test_pinned_digest_ignored_a_digest_beside_a_tag_that_disagrees(
 ) -> None:
     pair.holds(NEW, NEW, OLD)
     put(pair.mirror.shelf, PATH, OLD)
-    verdict = pair.put_question(pair.question(digest=OLD.digest), pulling=pulling)
-    assert verdict.decision is Decision.DENY
-    assert Rule.TAG_DIGEST_MISMATCH in rules(verdict)
+    warning = Policy((PolicyRule(enforcement=Enforcement.WARN),))
+    for policy in (DEFAULT_POLICY, warning):
+        question = pair.question(digest=OLD.digest)
+        verdict = pair.put_question(question, policy=policy, pulling=pulling)
+        assert verdict.decision is Decision.DENY
+        assert Rule.TAG_DIGEST_MISMATCH in rules(verdict)
 
 
 def test_a_digest_alone(pair: World) -> None:

@@ -281,6 +281,10 @@ def test_a_rule_that_only_warns_does_not_say_what_upstream_published(
     assert (verdict.decision, verdict.upstream.digest) == (Decision.DENY, None)
     signed = write_layout(tmp_path / "signed", shelved(NEW, TAG, (NEW, MADE, Place.REFERRER)))
     assert ask(pair, signed, policy=warning).decision is Decision.ALLOW
+    other = pair.name(pair.upstream).pinned(OLD.digest)
+    verdict = ask(pair, signed, policy=warning, upstream=other)
+    assert (verdict.decision, verdict.pinned) == (Decision.DENY, None)
+    assert Rule.TAG_DIGEST_MISMATCH in rules(verdict)
 
 
 def test_docker_s_archive_can_be_vouched_for_if_it_keeps_the_manifest(
